@@ -1,0 +1,1 @@
+//! Benchmarks: guest programs and micro-benchmarks.

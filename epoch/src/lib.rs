@@ -1,0 +1,1 @@
+//! Quiescence domain: grace periods, retirement, and the std-or-loom sync shim.

@@ -1,0 +1,2 @@
+//! The hartscope command line.
+fn main() {}

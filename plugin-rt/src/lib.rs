@@ -1,0 +1,1 @@
+//! Instrumentation: callback sets, filling instrumentation points, plugin lifecycle.

@@ -1,0 +1,1 @@
+//! Per-vCPU storage with stable addresses for plugins and statistics.

@@ -1,0 +1,1 @@
+//! Where translated blocks live: lookup, chaining, invalidation, arenas, eviction.

@@ -1,0 +1,16 @@
+//! Guest code → ops → host code.
+//!
+//! ```text
+//! guest bytes ──frontend──▶ ops ──points──▶ ops ──fuse──▶ ops ──┬─x86──▶ host code
+//!                                                              └─interp (runs the same ops)
+//! ```
+//!
+//! This crate knows neither who caches the result nor who runs it.
+
+pub mod mem;
+pub mod ops;
+pub mod state;
+
+pub use mem::{Access, Cause, Fault, GuestCode, GuestMemory};
+pub use ops::{Block, FReg, Op, Reg};
+pub use state::{CpuState, Mode};

@@ -1,0 +1,1 @@
+//! vCPU state, the run loop, exits, kicks, idle, pinning.
