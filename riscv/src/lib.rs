@@ -1,5 +1,15 @@
 //! The RISC-V guest ISA as data and pure functions: decode, disassemble, register and CSR names.
+//!
+//! The instruction set is one table ([`mod@rows`], private): a bit pattern, the opcode it means, where
+//! its operands are, how they are printed. Decoder and disassembler are driven by it, so an
+//! extension is added by adding rows (and its opcodes to [`Opcode`]).
+
+mod decode;
 
 pub mod insn;
+
+mod rows;
+
+pub use decode::{decode, insn_len};
 
 pub use insn::{Insn, Opcode};
