@@ -7,8 +7,11 @@
 //!
 //! This crate knows neither who caches the result nor who runs it.
 
+pub mod frontend;
+pub mod interp;
 pub mod mem;
 pub mod ops;
+pub mod softfloat;
 pub mod state;
 
 pub use mem::{Access, Cause, Fault, GuestCode, GuestMemory};

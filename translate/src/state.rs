@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Entries of a vCPU's own jump cache; a power of two.
 pub const JUMP_CACHE_ENTRIES: usize = 4096;
 
+/// MXCSR with every exception masked, round to nearest, no flags.
+pub const MXCSR_DEFAULT: u32 = 0x1f80;
+
 /// One entry of the jump cache: where the host code for a guest pc begins.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -45,6 +48,80 @@ impl Mode {
 /// Counters and scratch that plugins' inline operations reach by a fixed offset.
 pub const VCPU_COUNTERS: usize = 8;
 
+/// Constants that generated code reads off the state register.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+pub struct Consts {
+    /// Everything but the sign of a double.
+    pub abs_d: [u64; 2],
+    /// The sign of a double.
+    pub sign_d: [u64; 2],
+    /// Everything but the sign of a boxed single.
+    pub abs_s: [u64; 2],
+    /// The sign of a single.
+    pub sign_s: [u64; 2],
+    /// The box of a single: upper half ones.
+    pub box_s: [u64; 2],
+    /// Canonical NaN, double.
+    pub nan_d: u64,
+    /// Canonical NaN, boxed single.
+    pub nan_s: u64,
+    /// 2^32, 2^63 and -1 as doubles: bounds of conversions.
+    pub two32_d: u64,
+    /// See above.
+    pub two63_d: u64,
+    /// See above.
+    pub minus1_d: u64,
+    /// The same bounds as singles.
+    pub two32_s: u32,
+    /// See above.
+    pub two63_s: u32,
+    /// See above.
+    pub minus1_s: u32,
+    /// An infinity shifted left by one: the largest non-NaN in that form.
+    pub inf2_s: u32,
+    /// The same for doubles.
+    pub inf2_d: u64,
+    /// RISC-V `fflags` for the six flag bits of MXCSR.
+    pub flags_of_mxcsr: [u8; 64],
+}
+
+impl Consts {
+    /// The values.
+    pub const VALUES: Consts = Consts {
+        abs_d: [0x7fff_ffff_ffff_ffff; 2],
+        sign_d: [0x8000_0000_0000_0000; 2],
+        abs_s: [0xffff_ffff_7fff_ffff; 2],
+        sign_s: [0x8000_0000, 0],
+        box_s: [0xffff_ffff_0000_0000, 0],
+        nan_d: 0x7ff8_0000_0000_0000,
+        nan_s: 0xffff_ffff_7fc0_0000,
+        two32_d: 0x41f0_0000_0000_0000,
+        two63_d: 0x43e0_0000_0000_0000,
+        minus1_d: 0xbff0_0000_0000_0000,
+        two32_s: 0x4f80_0000,
+        two63_s: 0x5f00_0000,
+        minus1_s: 0xbf80_0000,
+        inf2_s: 0xff00_0000,
+        inf2_d: 0xffe0_0000_0000_0000,
+        flags_of_mxcsr: Consts::flag_table(),
+    };
+
+    /// MXCSR has invalid 0, denormal 1 (RISC-V has none), zero-divide 2, overflow 3, underflow 4
+    /// and precision 5; `fflags` has NX 0, UF 1, OF 2, DZ 3 and NV 4.
+    const fn flag_table() -> [u8; 64] {
+        let mut table = [0; 64];
+        let mut bits = 0;
+        while bits < 64 {
+            let b = bits as u8;
+            table[bits] =
+                (b & 1) << 4 | (b >> 2 & 1) << 3 | (b >> 3 & 1) << 2 | (b >> 4 & 1) << 1 | b >> 5;
+            bits += 1;
+        }
+        table
+    }
+}
+
 /// State of one vCPU. Generated code addresses every field off one host register.
 ///
 /// While generated code runs, pinned registers and the floating-point flags live in the host's
@@ -77,14 +154,16 @@ pub struct CpuState {
     pub host_rsp: u64,
     /// Host MXCSR of the run loop while generated code runs.
     pub host_mxcsr: u32,
-    /// 1 while generated code (or a helper called from it) runs.
-    pub in_code: u32,
+    /// Scratch of generated code, for reading MXCSR.
+    pub mxcsr_now: u32,
     /// Host address of guest address 0 (user mode).
     pub guest_base: u64,
     /// Addresses of the common stubs, so that blocks are position independent.
     pub stubs: [u64; 8],
     /// 64-bit counters for inline operations.
     pub counters: [u64; VCPU_COUNTERS],
+    /// Constants.
+    pub consts: Consts,
     /// Floating-point registers, singles NaN-boxed.
     pub f: [u64; 32],
     /// Direct-mapped: pc bits 1–12 choose the entry.
@@ -97,7 +176,8 @@ impl CpuState {
         // SAFETY: every field is an integer, an array of integers or an atomic integer, for all of
         // which zero is a valid value.
         let mut state: Box<CpuState> = unsafe { Box::new_zeroed().assume_init() };
-        state.mxcsr = 0x1f80;
+        state.mxcsr = MXCSR_DEFAULT;
+        state.consts = Consts::VALUES;
         state.res_addr = u64::MAX;
         state.clear_jump_cache();
         state
@@ -135,7 +215,7 @@ impl CpuState {
             3 => 2,
             _ => 0,
         };
-        self.mxcsr = 0x1f80 | rc << 13;
+        self.mxcsr = MXCSR_DEFAULT | rc << 13;
         self.clear_jump_cache();
     }
 

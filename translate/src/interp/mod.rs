@@ -1,0 +1,255 @@
+//! The op interpreter: runs the ops that the emitters compile, one by one.
+//!
+//! It is the oracle that emitters are tested against, the back end of hosts without an emitter, and
+//! the helper through which generated code does what it has no inline code for.
+//!
+//! Rules:
+//!
+//! 1. [`CpuState`] is the whole truth before and after every op. Floating-point exceptions are
+//!    only ORed into its `fflags`; `pc` is written only when a block is left.
+//! 2. An op either does everything or, if it faults, nothing to the registers; what an
+//!    [`Op::Sunk`] right before it declares is run before the fault is reported.
+//! 3. Guest memory is only touched through [`GuestMemory`], with at most one access per op
+//!    (`CboZero` has eight).
+
+pub mod alu;
+mod float;
+mod memory;
+
+use std::sync::atomic::{Ordering, fence};
+
+use crate::ops::{Addr, Block, ExitId, Op, SunkRange, Trap, Width};
+use crate::state::VCPU_COUNTERS;
+use crate::{CpuState, Fault, GuestMemory};
+
+/// Why [`run_block`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockEnd {
+    /// `state.pc` is where to go on.
+    Next,
+    /// The same, but a request is pending.
+    Request,
+    /// `state.pc` is the instruction that the run loop is to do.
+    Trap(Trap),
+    /// `state.pc` is the instruction whose access failed, and the registers are as before it.
+    Fault(Fault),
+}
+
+/// Runs a block once, from its first op until it is left.
+pub fn run_block<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Block) -> BlockEnd {
+    let mut pc = block.pc;
+    for (at, op) in block.ops.iter().enumerate() {
+        match *op {
+            Op::Insn { pc: here, .. } => pc = here,
+            Op::Branch {
+                cond,
+                w,
+                a,
+                b,
+                exit,
+            } => {
+                if alu::holds(cond, w, state.get(a), state.get(b)) {
+                    return leave(state, mem, block, exit);
+                }
+            }
+            Op::BranchImm {
+                cond,
+                w,
+                a,
+                imm,
+                exit,
+            } => {
+                if alu::holds(cond, w, state.get(a), imm as u64) {
+                    return leave(state, mem, block, exit);
+                }
+            }
+            Op::Jump { exit } => return leave(state, mem, block, exit),
+            Op::JumpReg { rd, a, disp, link } => {
+                state.pc = state.get(a).wrapping_add(disp as u64) & !1;
+                state.set(rd, link);
+                return arrive(state, true);
+            }
+            Op::Poll { pc } => {
+                if state.request_pending() {
+                    state.pc = pc;
+                    return BlockEnd::Request;
+                }
+            }
+            Op::Trap(trap) => {
+                state.pc = pc;
+                return BlockEnd::Trap(trap);
+            }
+            _ => {
+                if let Err(fault) = run_op(state, mem, op) {
+                    if let Some(&Op::Sunk(sunk)) = at.checked_sub(1).map(|i| &block.ops[i]) {
+                        run_sunk(state, mem, block, sunk);
+                    }
+                    state.pc = pc;
+                    return BlockEnd::Fault(fault);
+                }
+            }
+        }
+    }
+    unreachable!("the last op of a block leaves it")
+}
+
+/// Takes a direct way out.
+fn leave<M: GuestMemory>(
+    state: &mut CpuState,
+    mem: &mut M,
+    block: &Block,
+    exit: ExitId,
+) -> BlockEnd {
+    let exit = &block.exits[usize::from(exit)];
+    run_sunk(state, mem, block, exit.sunk);
+    state.pc = exit.target;
+    arrive(state, exit.poll)
+}
+
+fn arrive(state: &CpuState, poll: bool) -> BlockEnd {
+    if poll && state.request_pending() {
+        BlockEnd::Request
+    } else {
+        BlockEnd::Next
+    }
+}
+
+fn run_sunk<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Block, sunk: SunkRange) {
+    for op in &block.sunk_ops[sunk.range()] {
+        let result = run_op(state, mem, op);
+        debug_assert!(result.is_ok(), "a sunk op is a pure register op: {op:?}");
+    }
+}
+
+/// Runs one op that does not leave the block. On a fault the registers are unchanged.
+///
+/// Marks (`Insn`, `Point`, `Sunk`) do nothing, and neither do ops that would leave the block.
+#[inline(always)]
+pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Result<(), Fault> {
+    match *op {
+        Op::Const { rd, value } => state.set(rd, value as u64),
+        Op::Un { op, w, rd, a } => state.set(rd, alu::unary(op, w, state.get(a))),
+        Op::Alu { op, w, rd, a, b } => {
+            state.set(rd, alu::binary(op, w, state.get(a), state.get(b)));
+        }
+        Op::AluImm { op, w, rd, a, imm } => {
+            state.set(rd, alu::binary(op, w, state.get(a), imm as u64));
+        }
+        Op::ShAdd {
+            rd,
+            a,
+            b,
+            shift,
+            uw,
+        } => {
+            let a = state.get(a);
+            let a = if uw { u64::from(a as u32) } else { a };
+            state.set(rd, state.get(b).wrapping_add(a << (shift & 63)));
+        }
+        Op::Lea { rd, addr } => state.set(rd, effective(state, addr)),
+
+        Op::Load {
+            rd,
+            addr,
+            size,
+            signed,
+        } => {
+            let value = mem.load(effective(state, addr), size)?;
+            state.set(
+                rd,
+                if signed {
+                    size.sign_extend(value)
+                } else {
+                    value
+                },
+            );
+        }
+        Op::Store { rs, addr, size } => {
+            mem.store(effective(state, addr), size, state.get(rs))?;
+        }
+        Op::Amo {
+            op,
+            rd,
+            addr,
+            src,
+            size,
+        } => {
+            let old = memory::amo(mem, op, state.get(addr), size, state.get(src))?;
+            state.set(rd, size.sign_extend(old));
+        }
+        Op::Lr { rd, addr, size } => {
+            let value = memory::load_reserved(state, mem, state.get(addr), size)?;
+            state.set(rd, size.sign_extend(value));
+        }
+        Op::Sc {
+            rd,
+            addr,
+            src,
+            size,
+        } => {
+            let (addr, src) = (state.get(addr), state.get(src));
+            let stored = memory::store_conditional(state, mem, addr, size, src)?;
+            state.set(rd, u64::from(!stored));
+        }
+        // Pairs with the fences and atomic accesses of the other vCPUs.
+        Op::Fence => fence(Ordering::SeqCst),
+        Op::CboZero { addr } => memory::zero_block(mem, state.get(addr))?,
+        Op::CboTouch { addr } => memory::touch_block(mem, state.get(addr))?,
+
+        Op::FLoad { fd, addr, fmt } => {
+            let value = mem.load(effective(state, addr), float::size(fmt))?;
+            state.f[fd.index()] = float::boxed(fmt, value);
+        }
+        Op::FStore { fs, addr, fmt } => {
+            mem.store(
+                effective(state, addr),
+                float::size(fmt),
+                state.f[fs.index()],
+            )?;
+        }
+        Op::FAlu { .. }
+        | Op::FSqrt { .. }
+        | Op::FMa { .. }
+        | Op::FCmp { .. }
+        | Op::FClass { .. }
+        | Op::FToInt { .. }
+        | Op::IntToF { .. }
+        | Op::FCvt { .. }
+        | Op::FMvToX { .. }
+        | Op::FMvFromX { .. } => float::run(state, op),
+        Op::FlagsRead { rd } => state.set(rd, u64::from(state.fflags)),
+        Op::FlagsSwap { rd, a } => {
+            let new = state.get(a) as u32 & 0x1f;
+            state.set(rd, u64::from(state.fflags));
+            state.fflags = new;
+        }
+
+        Op::Count { offset, value } => count(state, offset, value),
+        Op::Insn { .. } | Op::Point(_) | Op::Sunk(_) => {}
+        Op::Poll { .. }
+        | Op::Branch { .. }
+        | Op::BranchImm { .. }
+        | Op::Jump { .. }
+        | Op::JumpReg { .. }
+        | Op::Trap(_) => debug_assert!(false, "run_op leaves no block: {op:?}"),
+    }
+    Ok(())
+}
+
+/// Adds to the counter at byte `offset` of the state; it must be one of `CpuState::counters`.
+fn count(state: &mut CpuState, offset: u32, value: u32) {
+    const FIRST: usize = std::mem::offset_of!(CpuState, counters);
+    let index = (offset as usize).wrapping_sub(FIRST) / 8;
+    debug_assert!(index < VCPU_COUNTERS && offset.is_multiple_of(8));
+    if let Some(counter) = state.counters.get_mut(index) {
+        *counter = counter.wrapping_add(u64::from(value));
+    }
+}
+
+#[inline(always)]
+fn effective(state: &CpuState, addr: Addr) -> u64 {
+    state
+        .get(addr.base)
+        .wrapping_add(state.get(addr.index) << (addr.scale & 3))
+        .wrapping_add(addr.disp as u64)
+}

@@ -1,0 +1,290 @@
+//! A thin layer over dynasm: instructions whose operands are chosen at run time.
+
+use dynasmrt::{AssemblyOffset, DynasmApi};
+
+use super::regs::{Loc, RAX};
+use crate::ops::Width;
+
+/// The code of a block under construction.
+#[derive(Debug, Default)]
+pub struct Asm {
+    /// The bytes so far.
+    pub code: Vec<u8>,
+}
+
+impl Extend<u8> for Asm {
+    #[inline]
+    fn extend<T: IntoIterator<Item = u8>>(&mut self, iter: T) {
+        self.code.extend(iter);
+    }
+}
+
+impl<'a> Extend<&'a u8> for Asm {
+    #[inline]
+    fn extend<T: IntoIterator<Item = &'a u8>>(&mut self, iter: T) {
+        self.code.extend(iter);
+    }
+}
+
+impl DynasmApi for Asm {
+    #[inline]
+    fn offset(&self) -> AssemblyOffset {
+        AssemblyOffset(self.code.len())
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.code.push(byte);
+    }
+
+    fn align(&mut self, alignment: usize, with: u8) {
+        while !self.code.len().is_multiple_of(alignment) {
+            self.code.push(with);
+        }
+    }
+}
+
+/// `dynasm!` for x86-64 into an [`Asm`].
+macro_rules! asm {
+    ($asm:expr ; $($t:tt)*) => {
+        dynasmrt::dynasm!($asm ; .arch x64 ; $($t)*)
+    };
+}
+pub(super) use asm;
+
+/// Two-operand integer instructions that exist in every operand form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[rustfmt::skip]
+pub enum Bin { Add, Or, And, Sub, Xor, Cmp }
+
+/// Shifts and rotates by a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[rustfmt::skip]
+pub enum Sh { Shl, Shr, Sar, Ror }
+
+/// x86 condition codes, as encoded in `jcc` and `setcc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(dead_code, reason = "the table of the codes, whole")]
+#[rustfmt::skip]
+pub enum Cc { O = 0, No, B, Ae, E, Ne, Be, A, S, Ns, P, Np, L, Ge, Le, G }
+
+impl Cc {
+    /// The opposite condition.
+    pub fn not(self) -> Cc {
+        use Cc::*;
+        match self {
+            O => No, No => O, B => Ae, Ae => B, E => Ne, Ne => E, Be => A, A => Be,
+            S => Ns, Ns => S, P => Np, Np => P, L => Ge, Ge => L, Le => G, G => Le,
+        }
+    }
+}
+
+/// A forward branch whose 32-bit displacement is not yet known.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Fixup(pub u32);
+
+macro_rules! by_bin {
+    ($op:expr, $m:ident, $($arg:tt)*) => {
+        match $op {
+            Bin::Add => $m!(add, $($arg)*),
+            Bin::Or => $m!(or, $($arg)*),
+            Bin::And => $m!(and, $($arg)*),
+            Bin::Sub => $m!(sub, $($arg)*),
+            Bin::Xor => $m!(xor, $($arg)*),
+            Bin::Cmp => $m!(cmp, $($arg)*),
+        }
+    };
+}
+
+impl Asm {
+    /// Bytes so far.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.code.len()
+    }
+
+    /// `op d, s`.
+    pub fn bin(&mut self, op: Bin, w: Width, d: u8, s: Loc) {
+        macro_rules! rr64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), Rq($s)) } }
+        macro_rules! rr32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), Rd($s)) } }
+        macro_rules! rm64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), [rbp + $s]) } }
+        macro_rules! rm32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), [rbp + $s]) } }
+        match (w, s) {
+            (Width::W64, Loc::R(s)) => by_bin!(op, rr64, d, s),
+            (Width::W32, Loc::R(s)) => by_bin!(op, rr32, d, s),
+            (Width::W64, Loc::M(s)) => by_bin!(op, rm64, d, s),
+            (Width::W32, Loc::M(s)) => by_bin!(op, rm32, d, s),
+        }
+    }
+
+    /// `op qword [rbp + d], s`.
+    pub fn bin_to_slot(&mut self, op: Bin, d: i32, s: u8) {
+        macro_rules! mr { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn [rbp + $d], Rq($s)) } }
+        by_bin!(op, mr, d, s)
+    }
+
+    /// `op d, imm`.
+    pub fn bin_imm(&mut self, op: Bin, w: Width, d: Loc, imm: i32) {
+        macro_rules! r64_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rq($d), BYTE $i) } }
+        macro_rules! r64 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rq($d), DWORD $i) } }
+        macro_rules! r32_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rd($d), BYTE $i) } }
+        macro_rules! r32 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rd($d), DWORD $i) } }
+        macro_rules! m64_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn QWORD [rbp + $d], BYTE $i) } }
+        macro_rules! m64 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn QWORD [rbp + $d], DWORD $i) } }
+        macro_rules! m32_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn DWORD [rbp + $d], BYTE $i) } }
+        macro_rules! m32 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn DWORD [rbp + $d], DWORD $i) } }
+        match (w, d, i8::try_from(imm)) {
+            (Width::W64, Loc::R(d), Ok(i)) => by_bin!(op, r64_8, d, i),
+            (Width::W64, Loc::R(d), _) => by_bin!(op, r64, d, imm),
+            (Width::W32, Loc::R(d), Ok(i)) => by_bin!(op, r32_8, d, i),
+            (Width::W32, Loc::R(d), _) => by_bin!(op, r32, d, imm),
+            (Width::W64, Loc::M(d), Ok(i)) => by_bin!(op, m64_8, d, i),
+            (Width::W64, Loc::M(d), _) => by_bin!(op, m64, d, imm),
+            (Width::W32, Loc::M(d), Ok(i)) => by_bin!(op, m32_8, d, i),
+            (Width::W32, Loc::M(d), _) => by_bin!(op, m32, d, imm),
+        }
+    }
+
+    /// `test r, r`.
+    pub fn test(&mut self, w: Width, r: u8) {
+        match w {
+            Width::W64 => asm!(self; test Rq(r), Rq(r)),
+            Width::W32 => asm!(self; test Rd(r), Rd(r)),
+        }
+    }
+
+    /// `mov d, s` (64 bits), unless they are the same.
+    pub fn mov(&mut self, d: u8, s: Loc) {
+        match s {
+            Loc::R(s) if s == d => {}
+            Loc::R(s) => asm!(self; mov Rq(d), Rq(s)),
+            Loc::M(s) => asm!(self; mov Rq(d), [rbp + s]),
+        }
+    }
+
+    /// `mov d, s` of the low 32 bits, which clears the upper ones.
+    pub fn mov32(&mut self, d: u8, s: Loc) {
+        match s {
+            Loc::R(s) => asm!(self; mov Rd(d), Rd(s)),
+            Loc::M(s) => asm!(self; mov Rd(d), [rbp + s]),
+        }
+    }
+
+    /// `mov d, s` where `d` is a location.
+    pub fn store(&mut self, d: Loc, s: u8) {
+        match d {
+            Loc::R(d) => self.mov(d, Loc::R(s)),
+            Loc::M(d) => asm!(self; mov [rbp + d], Rq(s)),
+        }
+    }
+
+    /// `d = value`, in the shortest form; may change the flags.
+    pub fn mov_imm(&mut self, d: Loc, value: i64) {
+        match d {
+            Loc::R(d) if value == 0 => asm!(self; xor Rd(d), Rd(d)),
+            Loc::R(d) => {
+                if let Ok(v) = u32::try_from(value) {
+                    asm!(self; mov Rd(d), DWORD v as i32);
+                } else if let Ok(v) = i32::try_from(value) {
+                    asm!(self; mov Rq(d), DWORD v);
+                } else {
+                    asm!(self; mov Rq(d), QWORD value);
+                }
+            }
+            Loc::M(m) => match i32::try_from(value) {
+                Ok(v) => asm!(self; mov QWORD [rbp + m], DWORD v),
+                Err(_) => {
+                    asm!(self; mov rax, QWORD value; mov [rbp + m], rax);
+                }
+            },
+        }
+    }
+
+    /// `movsxd d, s`.
+    pub fn sext32(&mut self, d: u8, s: Loc) {
+        match s {
+            Loc::R(s) if s == RAX && d == RAX => asm!(self; cdqe),
+            Loc::R(s) => asm!(self; movsxd Rq(d), Rd(s)),
+            Loc::M(s) => asm!(self; movsxd Rq(d), DWORD [rbp + s]),
+        }
+    }
+
+    /// Shift or rotate by a constant.
+    pub fn shift_imm(&mut self, op: Sh, w: Width, d: u8, n: u8) {
+        let n = n as i8;
+        match (op, w) {
+            (Sh::Shl, Width::W64) => asm!(self; shl Rq(d), BYTE n),
+            (Sh::Shl, Width::W32) => asm!(self; shl Rd(d), BYTE n),
+            (Sh::Shr, Width::W64) => asm!(self; shr Rq(d), BYTE n),
+            (Sh::Shr, Width::W32) => asm!(self; shr Rd(d), BYTE n),
+            (Sh::Sar, Width::W64) => asm!(self; sar Rq(d), BYTE n),
+            (Sh::Sar, Width::W32) => asm!(self; sar Rd(d), BYTE n),
+            (Sh::Ror, Width::W64) => asm!(self; ror Rq(d), BYTE n),
+            (Sh::Ror, Width::W32) => asm!(self; ror Rd(d), BYTE n),
+        }
+    }
+
+    /// `setcc al; movzx d, al`. Keeps the flags.
+    pub fn set(&mut self, cc: Cc, d: u8) {
+        // setcc al = 0f 90+cc c0
+        self.code.extend_from_slice(&[0x0f, 0x90 + cc as u8, 0xc0]);
+        asm!(self; movzx Rd(d), al);
+    }
+
+    /// `jcc` with a 32-bit displacement to be fixed.
+    pub fn jcc(&mut self, cc: Cc) -> Fixup {
+        self.code.extend_from_slice(&[0x0f, 0x80 + cc as u8]);
+        self.rel32()
+    }
+
+    /// `jmp` with a 32-bit displacement to be fixed.
+    pub fn jmp(&mut self) -> Fixup {
+        self.code.push(0xe9);
+        self.rel32()
+    }
+
+    fn rel32(&mut self) -> Fixup {
+        let at = self.code.len() as u32;
+        self.code.extend_from_slice(&[0; 4]);
+        Fixup(at)
+    }
+
+    /// Makes `fixup` lead to here.
+    pub fn bind(&mut self, fixup: Fixup) {
+        let target = self.code.len();
+        self.bind_to(fixup, target);
+    }
+
+    /// Makes `fixup` lead to `target`.
+    pub fn bind_to(&mut self, fixup: Fixup, target: usize) {
+        let at = fixup.0 as usize;
+        let rel = target as i64 - (at as i64 + 4);
+        self.code[at..at + 4].copy_from_slice(&(rel as i32).to_le_bytes());
+    }
+
+    /// Pads with one nop so that a 4-byte field `skip` bytes ahead stays within 8 aligned bytes.
+    pub fn pad_for_patch(&mut self, skip: usize) {
+        let at = (self.code.len() + skip) & 7;
+        if at > 4 {
+            self.nop(8 - at);
+        }
+    }
+
+    /// One nop of `n` bytes, 1–8.
+    pub fn nop(&mut self, n: usize) {
+        const NOPS: [&[u8]; 9] = [
+            &[],
+            &[0x90],
+            &[0x66, 0x90],
+            &[0x0f, 0x1f, 0x00],
+            &[0x0f, 0x1f, 0x40, 0x00],
+            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        ];
+        self.code.extend_from_slice(NOPS[n]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Which guest register lives where in host code.
+//!
+//! Register allocation is fixed for all blocks: 12 integer and 13 floating-point guest registers
+//! are pinned to host registers, the others stay in [`CpuState`]. So blocks chain without moves,
+//! and the guest's state is known at every host instruction.
+//!
+//! Host registers with a role of their own: `rbp` points [`BIAS`] bytes into the state, `rsp` is
+//! the host stack, `rax`, `rcx`, `xmm0`–`xmm2` are scratch, `gs` holds the guest base.
+
+use std::mem::offset_of;
+
+use crate::ops::{FReg, Reg};
+use crate::state::CpuState;
+
+/// Offset of `rbp` from the start of the state, so that all integer registers are within a signed
+/// byte of it.
+pub const BIAS: i32 = 128;
+
+pub const RAX: u8 = 0;
+pub const RCX: u8 = 1;
+pub const RDX: u8 = 2;
+
+/// Scratch vector registers.
+pub const X0: u8 = 0;
+pub const X1: u8 = 1;
+pub const X2: u8 = 2;
+
+/// Host register numbers of the pinned set, hottest guest registers in the shortest encodings.
+/// `rdx` holds the coldest, as multiplication and division have to save it.
+pub const PINNED: [(u8, u8); 12] = [
+    (15, 3),  // a5: rbx
+    (14, 6),  // a4: rsi
+    (10, 7),  // a0: rdi
+    (13, 8),  // a3: r8
+    (2, 9),   // sp: r9
+    (11, 10), // a1: r10
+    (12, 11), // a2: r11
+    (8, 12),  // s0: r12
+    (9, 13),  // s1: r13
+    (16, 14), // a6: r14
+    (17, 15), // a7: r15
+    (18, 2),  // s2: rdx
+];
+
+/// Pinned floating-point registers: fa0–fa5, fa6/fa7, fs0/fs1, ft0–ft2.
+pub const PINNED_F: [(u8, u8); 13] = [
+    (15, 3),
+    (14, 4),
+    (13, 5),
+    (12, 6),
+    (11, 7),
+    (10, 8),
+    (8, 9),
+    (9, 10),
+    (16, 11),
+    (17, 12),
+    (0, 13),
+    (1, 14),
+    (2, 15),
+];
+
+const UNPINNED: u8 = 0xff;
+
+const fn host_map<const N: usize>(pins: &[(u8, u8); N]) -> [u8; 32] {
+    let mut map = [UNPINNED; 32];
+    let mut i = 0;
+    while i < N {
+        map[pins[i].0 as usize] = pins[i].1;
+        i += 1;
+    }
+    map
+}
+
+const HOST: [u8; 32] = host_map(&PINNED);
+const HOST_F: [u8; 32] = host_map(&PINNED_F);
+
+/// An operand: a host register, or a slot at a displacement from `rbp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loc {
+    /// Host register number.
+    R(u8),
+    /// `[rbp + disp]`.
+    M(i32),
+}
+
+impl Loc {
+    /// Whether this is the host register `r`.
+    pub fn is(self, r: u8) -> bool {
+        self == Loc::R(r)
+    }
+}
+
+/// Displacement from `rbp` of a byte offset into the state.
+pub const fn disp(offset: usize) -> i32 {
+    offset as i32 - BIAS
+}
+
+/// Where an integer register lives. `x0` is the zero in its slot.
+pub fn loc(r: Reg) -> Loc {
+    match HOST[r.index()] {
+        UNPINNED => Loc::M(disp(offset_of!(CpuState, x) + 8 * r.index())),
+        host => Loc::R(host),
+    }
+}
+
+/// Where a floating-point register lives.
+pub fn loc_f(r: FReg) -> Loc {
+    match HOST_F[r.index()] {
+        UNPINNED => Loc::M(disp(offset_of!(CpuState, f) + 8 * r.index())),
+        host => Loc::R(host),
+    }
+}
