@@ -18,7 +18,7 @@ mod memory;
 
 use std::sync::atomic::{Ordering, fence};
 
-use crate::ops::{Addr, Block, ExitId, Op, SunkRange, Trap, Width};
+use crate::ops::{Addr, Block, ExitId, Op, SunkRange, Trap};
 use crate::state::VCPU_COUNTERS;
 use crate::{CpuState, Fault, GuestMemory};
 

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(cmp(FCmpOp::Lt, MINUS, 0), (0, 0));
         assert_eq!(cmp(FCmpOp::Le, 0, MINUS), (1, 0));
         assert_eq!(cmp(FCmpOp::Lt, MINUS | ONE, MINUS), (1, 0));
-        assert_eq!(cmp(FCmpOp::Lt, MINUS | ONE, MINUS | ONE + 1), (0, 0));
+        assert_eq!(cmp(FCmpOp::Lt, MINUS | ONE, MINUS | (ONE + 1)), (0, 0));
         assert_eq!(cmp(FCmpOp::Le, ONE, Single::INF), (1, 0));
     }
 
