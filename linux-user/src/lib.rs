@@ -1,1 +1,26 @@
 //! Linux riscv64 user mode: ELF loading, address space, system calls, signals, threads.
+//!
+//! The rules of the house:
+//!
+//! 1. One host thread per guest thread, and what the host kernel can do natively it does: guest
+//!    file descriptors, thread ids, process ids, futexes, signal masks, pending queues and
+//!    terminal job control *are* the host's.
+//! 2. A [`Thread`] belongs to the host thread that runs it. Others reach it only through its
+//!    signal mailbox. A [`Process`] is shared and holds no lock while guest code runs.
+//! 3. A system call is `fn(&mut Thread, &Args) -> SysResult`. Guest memory is touched only through
+//!    fault-guarded copies or by the host kernel; a bad pointer is `EFAULT`, never a crash.
+//! 4. Whatever may block goes through [`Thread::blocking_syscall`]: the vCPU is offline meanwhile,
+//!    and a guest signal that comes in before the host call blocks is not missed.
+
+pub mod errno;
+pub mod mm;
+pub mod process;
+pub mod syscall;
+pub mod thread;
+
+pub use errno::{Errno, SysResult};
+pub use process::{Error, ExitStatus, Options, Process, run};
+pub use thread::Thread;
+
+/// Arguments of a system call: a0–a5.
+pub type Args = [u64; 6];
