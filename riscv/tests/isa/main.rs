@@ -1,0 +1,5 @@
+//! Tests of the decoder and the disassembler.
+
+mod decode;
+mod objdump;
+mod support;

@@ -1,0 +1,5 @@
+//! What the tests share.
+
+pub(crate) mod elf_object;
+pub(crate) mod objdump;
+pub(crate) mod random;
