@@ -5,7 +5,8 @@
 //! that can match there, the most specific first. The longest bucket has a dozen rows, most have
 //! one or two.
 
-use crate::rows::{COMPRESSED, Format, ROWS, Row};
+use crate::format::Format;
+use crate::rows::{COMPRESSED, ROWS, Row};
 use crate::{Insn, Opcode};
 
 /// What the search loop needs of a row.
@@ -29,7 +30,7 @@ const FUNCT3: u16 = 0;
 const FUNCT7: u16 = FUNCT3 + 32 * 8;
 const FUNCT5: u16 = FUNCT7 + 128;
 const QUADRANTS: u16 = FUNCT5 + 32;
-const BUCKETS: usize = QUADRANTS as usize + 3 * 8;
+const BUCKETS: usize = QUADRANTS as usize + 3 * 64;
 
 /// Major opcodes (bits 2–6) with many instructions in few `funct3`.
 const OP_FP: usize = 0b10100;
@@ -58,9 +59,9 @@ const fn selectors() -> [Selector; 35] {
                 mask: 31,
             },
             32.. => Selector {
-                base: QUADRANTS + (at as u16 - 32) * 8,
-                shift: 13,
-                mask: 7,
+                base: QUADRANTS + (at as u16 - 32) * 64,
+                shift: 10,
+                mask: 63,
             },
             _ => Selector {
                 base: FUNCT3 + at as u16 * 8,
@@ -192,10 +193,15 @@ pub fn decode(bits: u32) -> Insn {
     let select = bits >> selector.shift & u32::from(selector.mask);
     let bucket = usize::from(selector.base) + select as usize;
     let bucket = &ENTRIES[usize::from(STARTS[bucket])..usize::from(STARTS[bucket + 1])];
-    match bucket.iter().find(|e| bits & e.mask == e.value) {
-        Some(entry) => operands(entry.op, entry.format, bits, len),
-        None => illegal(bits, len),
-    }
+    let entry = bucket.iter().find(|e| bits & e.mask == e.value);
+    let insn = entry.and_then(|entry| {
+        let bare = Insn {
+            op: entry.op,
+            ..illegal(bits, len)
+        };
+        entry.format.layout().extract(bare)
+    });
+    insn.unwrap_or(illegal(bits, len))
 }
 
 fn illegal(raw: u32, len: u8) -> Insn {
@@ -210,213 +216,4 @@ fn illegal(raw: u32, len: u8) -> Insn {
         imm: 0,
         raw,
     }
-}
-
-/// Bits `high` down to `low` of `raw`, moved to start at bit `to`.
-#[inline]
-fn field(raw: u32, high: u32, low: u32, to: u32) -> i32 {
-    ((raw >> low & ((1 << (high - low + 1)) - 1)) << to) as i32
-}
-
-/// Sign-extends from bit `bits - 1`.
-#[inline]
-fn sext(value: i32, bits: u32) -> i32 {
-    value << (32 - bits) >> (32 - bits)
-}
-
-/// Takes the operands out of an encoding.
-#[inline]
-fn operands(op: Opcode, format: Format, raw: u32, len: u8) -> Insn {
-    let mut insn = Insn {
-        op,
-        ..illegal(raw, len)
-    };
-    let reg = |low: u32| (raw >> low & 31) as u8;
-    // The three-bit register fields of compressed instructions name x8–x15.
-    let creg = |low: u32| (raw >> low & 7) as u8 + 8;
-    let (rd, rs1, rs2) = (reg(7), reg(15), reg(20));
-    let imm6 = || sext(field(raw, 12, 12, 5) | field(raw, 6, 2, 0), 6);
-    let shamt6 = || field(raw, 12, 12, 5) | field(raw, 6, 2, 0);
-    let scaled_w = || field(raw, 12, 10, 3) | field(raw, 6, 6, 2) | field(raw, 5, 5, 6);
-    let scaled_d = || field(raw, 12, 10, 3) | field(raw, 6, 5, 6);
-    match format {
-        Format::Bare => {}
-        Format::R => (insn.rd, insn.rs1, insn.rs2) = (rd, rs1, rs2),
-        Format::R1 => (insn.rd, insn.rs1) = (rd, rs1),
-        Format::R1Rm => {
-            (insn.rd, insn.rs1) = (rd, rs1);
-            return with_rounding(insn);
-        }
-        Format::RRm => {
-            (insn.rd, insn.rs1, insn.rs2) = (rd, rs1, rs2);
-            return with_rounding(insn);
-        }
-        Format::R4Rm => {
-            (insn.rd, insn.rs1, insn.rs2, insn.rs3) = (rd, rs1, rs2, reg(27));
-            return with_rounding(insn);
-        }
-        Format::Amo => {
-            (insn.rd, insn.rs1, insn.rs2) = (rd, rs1, rs2);
-            insn.rm = (raw >> 25 & 3) as u8;
-        }
-        Format::Lr => {
-            (insn.rd, insn.rs1) = (rd, rs1);
-            insn.rm = (raw >> 25 & 3) as u8;
-        }
-        Format::I => {
-            (insn.rd, insn.rs1) = (rd, rs1);
-            insn.imm = raw as i32 >> 20;
-        }
-        Format::Shamt6 => {
-            (insn.rd, insn.rs1) = (rd, rs1);
-            insn.imm = field(raw, 25, 20, 0);
-        }
-        Format::Shamt5 => {
-            (insn.rd, insn.rs1) = (rd, rs1);
-            insn.imm = field(raw, 24, 20, 0);
-        }
-        Format::Csr => {
-            (insn.rd, insn.rs1) = (rd, rs1);
-            insn.imm = field(raw, 31, 20, 0);
-        }
-        Format::Sets => insn.imm = field(raw, 27, 20, 0),
-        Format::Rs1 => insn.rs1 = rs1,
-        Format::S => {
-            (insn.rs1, insn.rs2) = (rs1, rs2);
-            insn.imm = raw as i32 >> 25 << 5 | field(raw, 11, 7, 0);
-        }
-        Format::B => {
-            (insn.rs1, insn.rs2) = (rs1, rs2);
-            insn.imm = raw as i32 >> 31 << 12
-                | field(raw, 7, 7, 11)
-                | field(raw, 30, 25, 5)
-                | field(raw, 11, 8, 1);
-        }
-        Format::U => {
-            insn.rd = rd;
-            insn.imm = (raw & !0xfff) as i32;
-        }
-        Format::J => {
-            insn.rd = rd;
-            insn.imm = raw as i32 >> 31 << 20
-                | field(raw, 19, 12, 12)
-                | field(raw, 20, 20, 11)
-                | field(raw, 30, 21, 1);
-        }
-
-        Format::CAddi4spn => {
-            (insn.rd, insn.rs1) = (creg(2), 2);
-            insn.imm = field(raw, 12, 11, 4)
-                | field(raw, 10, 7, 6)
-                | field(raw, 6, 6, 2)
-                | field(raw, 5, 5, 3);
-        }
-        Format::CLw => {
-            (insn.rd, insn.rs1) = (creg(2), creg(7));
-            insn.imm = scaled_w();
-        }
-        Format::CLd => {
-            (insn.rd, insn.rs1) = (creg(2), creg(7));
-            insn.imm = scaled_d();
-        }
-        Format::CSw => {
-            (insn.rs2, insn.rs1) = (creg(2), creg(7));
-            insn.imm = scaled_w();
-        }
-        Format::CSd => {
-            (insn.rs2, insn.rs1) = (creg(2), creg(7));
-            insn.imm = scaled_d();
-        }
-        Format::CI => {
-            (insn.rd, insn.rs1) = (rd, rd);
-            insn.imm = imm6();
-        }
-        Format::CLi => {
-            insn.rd = rd;
-            insn.imm = imm6();
-        }
-        Format::CLui => {
-            insn.rd = rd;
-            insn.imm = imm6() << 12;
-        }
-        Format::CAddi16sp => {
-            (insn.rd, insn.rs1) = (2, 2);
-            insn.imm = sext(
-                field(raw, 12, 12, 9)
-                    | field(raw, 6, 6, 4)
-                    | field(raw, 5, 5, 6)
-                    | field(raw, 4, 3, 7)
-                    | field(raw, 2, 2, 5),
-                10,
-            );
-        }
-        Format::CSlli => {
-            (insn.rd, insn.rs1) = (rd, rd);
-            insn.imm = shamt6();
-        }
-        Format::CShift => {
-            (insn.rd, insn.rs1) = (creg(7), creg(7));
-            insn.imm = shamt6();
-        }
-        Format::CAndi => {
-            (insn.rd, insn.rs1) = (creg(7), creg(7));
-            insn.imm = imm6();
-        }
-        Format::CA => (insn.rd, insn.rs1, insn.rs2) = (creg(7), creg(7), creg(2)),
-        Format::CJ => {
-            insn.imm = sext(
-                field(raw, 12, 12, 11)
-                    | field(raw, 11, 11, 4)
-                    | field(raw, 10, 9, 8)
-                    | field(raw, 8, 8, 10)
-                    | field(raw, 7, 7, 6)
-                    | field(raw, 6, 6, 7)
-                    | field(raw, 5, 3, 1)
-                    | field(raw, 2, 2, 5),
-                12,
-            );
-        }
-        Format::CB => {
-            insn.rs1 = creg(7);
-            insn.imm = sext(
-                field(raw, 12, 12, 8)
-                    | field(raw, 11, 10, 3)
-                    | field(raw, 6, 5, 6)
-                    | field(raw, 4, 3, 1)
-                    | field(raw, 2, 2, 5),
-                9,
-            );
-        }
-        Format::CLwsp => {
-            (insn.rd, insn.rs1) = (rd, 2);
-            insn.imm = field(raw, 12, 12, 5) | field(raw, 6, 4, 2) | field(raw, 3, 2, 6);
-        }
-        Format::CLdsp => {
-            (insn.rd, insn.rs1) = (rd, 2);
-            insn.imm = field(raw, 12, 12, 5) | field(raw, 6, 5, 3) | field(raw, 4, 2, 6);
-        }
-        Format::CSwsp => {
-            (insn.rs1, insn.rs2) = (2, reg(2));
-            insn.imm = field(raw, 12, 9, 2) | field(raw, 8, 7, 6);
-        }
-        Format::CSdsp => {
-            (insn.rs1, insn.rs2) = (2, reg(2));
-            insn.imm = field(raw, 12, 10, 3) | field(raw, 9, 7, 6);
-        }
-        Format::CJr => insn.rs1 = rd,
-        Format::CJalr => (insn.rd, insn.rs1) = (1, rd),
-        Format::CMv => (insn.rd, insn.rs2) = (rd, reg(2)),
-        Format::CAdd => (insn.rd, insn.rs1, insn.rs2) = (rd, rd, reg(2)),
-    }
-    insn
-}
-
-/// Adds the rounding mode; 5 and 6 are reserved.
-#[inline]
-fn with_rounding(mut insn: Insn) -> Insn {
-    insn.rm = (insn.raw >> 12 & 7) as u8;
-    if matches!(insn.rm, 5 | 6) {
-        return illegal(insn.raw, insn.len);
-    }
-    insn
 }

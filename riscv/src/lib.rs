@@ -7,6 +7,7 @@
 mod decode;
 mod disassemble;
 mod encoding;
+mod format;
 pub mod insn;
 pub mod names;
 mod rows;
