@@ -31,8 +31,11 @@ impl Random {
             0 => {
                 let normal = 1 << F::FRAC_BITS;
                 let corners = [0, 1, normal, one, F::INF, F::NAN];
-                let corner = corners[self.below(6) as usize];
-                corner.wrapping_add(self.below(5)).wrapping_sub(2) & (F::SIGN - 1)
+                let corner: u64 = corners[self.below(6) as usize];
+                match self.below(2) {
+                    0 => corner,
+                    _ => corner.wrapping_add(self.below(5)).wrapping_sub(2) & (F::SIGN - 1),
+                }
             }
             // Near 1, so that two operands have comparable magnitudes.
             1..=3 => {
@@ -55,14 +58,16 @@ impl Random {
 
     /// A second operand; sometimes in a relation to the first.
     pub fn partner<F: Format>(&mut self, first: u64) -> u64 {
-        match self.below(4) {
+        match self.below(8) {
+            // The same magnitude of either sign.
+            0 => first ^ [0, F::SIGN][self.below(2) as usize],
             // Close by, of either sign: cancellation.
-            0 => {
+            1 | 2 => {
                 let near = first.wrapping_add(self.below(5)).wrapping_sub(2);
                 (near ^ if self.below(2) == 0 { F::SIGN } else { 0 }) & (F::SIGN | (F::SIGN - 1))
             }
             // Up to a little more than the precision apart.
-            1 => {
+            3 | 4 => {
                 let steps = self.below(2 * u64::from(F::FRAC_BITS) + 8) << F::FRAC_BITS;
                 let magnitude = (first & (F::SIGN - 1)).wrapping_sub(steps) & (F::SIGN - 1);
                 let whole = magnitude & F::INF | self.fraction::<F>();
