@@ -14,9 +14,10 @@
 //!    Against rule 1's fence this is Dekker's pattern: either the scan sees the participant, or the
 //!    participant sees the object gone. In the second case the object was made unreachable before
 //!    `retire`, whose lock the scanner has held since.
-//! 4. **Quiesce.** Load `generation` (Acquire); if it has moved, store it to `seen` (Release). No
-//!    Dekker is needed: a participant that saw *g* saw what happened before *g*, and one that did
-//!    not is waited for. The hot path has neither fence nor read-modify-write.
+//! 4. **Quiesce.** Load `generation`; if it has moved, store it to `seen` (Release), then a `SeqCst`
+//!    fence, which also acquires what happened before *g* was made. No Dekker is needed here: a
+//!    participant that saw *g* finds nothing that was retired before, and one that did not see *g*
+//!    is waited for. The hot path has neither fence nor read-modify-write.
 //! 5. **Leaving** (offline, drop): store to `seen` (Release).
 //! 6. **Nobody forgets a job.** Retire, leaving, and a quiesce that moved `seen` each end with a
 //!    `SeqCst` fence and a look at the queue. Of all the threads whose step the job was waiting for
@@ -39,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use crate::ordering;
 use crate::participant::Participant;
-use crate::slots::{Slot, SlotList};
+use crate::slots::SlotList;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed, fence};
 
@@ -133,8 +134,8 @@ impl Domain {
             let mut queue = self.queue.lock();
             queue.generation += 1;
             let generation = queue.generation;
-            // Release: pairs with the Acquire in `quiesce`; who passes this generation no longer
-            // finds what became unreachable before.
+            // Release: pairs with the load in `quiesce` and `online` and the fence after it; who
+            // passes this generation no longer finds what became unreachable before.
             self.clock.generation.store(
                 generation,
                 ordering!(Release, "domain.retire" => "reader_quiesces"),
@@ -175,7 +176,7 @@ impl Domain {
         let holders = self
             .slots
             .iter()
-            .filter(|slot| !has_passed(slot, oldest.generation))
+            .filter(|slot| slot.seen.load(Relaxed) < oldest.generation)
             .map(|slot| Holder {
                 index: slot.index,
                 tag: slot.tag.load(Relaxed),
@@ -206,9 +207,10 @@ impl Domain {
         }
     }
 
-    /// Whether nobody holds up `generation`: a hint, for the decision see `Drainer::next`.
+    /// Whether nobody holds up `generation`. A hint, hence no ordering: `Drainer::next` decides.
     fn passed(&self, generation: u64) -> bool {
-        self.slots.iter().all(|slot| has_passed(slot, generation))
+        let mut slots = self.slots.iter();
+        slots.all(|slot| slot.seen.load(Relaxed) >= generation)
     }
 
     fn drain(&self) {
@@ -228,15 +230,6 @@ impl Domain {
             job();
         }
     }
-}
-
-#[inline]
-fn has_passed(slot: &Slot, generation: u64) -> bool {
-    // Acquire: pairs with every store to `seen`; the owner's accesses before that store happen
-    // before the job that the scan lets run.
-    slot.seen
-        .load(ordering!(Acquire, "domain.scan" => "reader"))
-        >= generation
 }
 
 /// The thread that runs jobs (rule 7).
@@ -260,7 +253,7 @@ impl Drainer<'_> {
         {
             // Pairs with the fence in `online` (rule 3), for every job in the queue: the lock
             // orders the fence after the step that made its object unreachable.
-            fence(ordering!(SeqCst, "domain.drain.fence" => "reader"));
+            fence(ordering!(SeqCst, "domain.drain.fence" => "two_vcpus"));
             self.horizon = self.scan().min(queue.generation);
         }
         match queue
@@ -283,12 +276,13 @@ impl Drainer<'_> {
 
     /// The oldest `seen` of all.
     fn scan(&self) -> u64 {
+        // Acquire: pairs with every store to `seen`; the owner's accesses before that store happen
+        // before the jobs that this scan lets run.
         let slots = self.domain.slots.iter();
         slots
-            // Acquire: as in `has_passed`.
             .map(|slot| {
                 slot.seen
-                    .load(ordering!(Acquire, "domain.scan" => "reader"))
+                    .load(ordering!(Acquire, "domain.scan" => "scan_sees_leaver"))
             })
             .min()
             .unwrap_or(u64::MAX)

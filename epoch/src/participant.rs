@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::Domain;
 use crate::ordering;
-use crate::slots::{FREE, OFFLINE, Slot};
+use crate::slots::{OFFLINE, Slot};
 use crate::sync::atomic::{Ordering::Relaxed, fence};
 
 /// A thread's membership in a [`Domain`]. Starts offline; dropping it ends the membership.
@@ -23,7 +23,7 @@ unsafe impl Send for Participant {}
 
 impl Participant {
     pub(crate) fn new(domain: Arc<Domain>) -> Participant {
-        let slot = NonNull::from(domain.slots().claim());
+        let slot = domain.slots().claim();
         let participant = Participant {
             domain,
             slot,
@@ -60,7 +60,7 @@ impl Participant {
             return;
         }
         // Any generation will do, an old one merely delays jobs. If it is new enough to let a job
-        // run, the fence below acquires what came before that job's `retire`.
+        // run, the fence below acquires what happened before that job's `retire`.
         self.seen = self.domain.generation().load(Relaxed);
         // Release: pairs with the scan's Acquire. The scan may read this value and free what this
         // slot's former owner was reading before it left.
@@ -75,8 +75,8 @@ impl Participant {
 
     /// No references are held until the next `online`. Runs jobs that waited only for this.
     pub fn offline(&mut self) {
-        if self.is_online() {
-            self.leave(OFFLINE);
+        if self.leave() {
+            self.domain.notice();
         }
     }
 
@@ -91,12 +91,7 @@ impl Participant {
     /// One load and a compare unless something has been retired since the last time.
     #[inline]
     pub fn quiesce(&mut self) {
-        // Acquire: pairs with the Release in `retire`. What was made unreachable before the job of
-        // this generation is not found by the loads that follow.
-        let now = self
-            .domain
-            .generation()
-            .load(ordering!(Acquire, "participant.quiesce.load" => "reader_quiesces"));
+        let now = self.domain.generation().load(Relaxed);
         if now != self.seen {
             self.pass(now);
         }
@@ -112,25 +107,31 @@ impl Participant {
         // before the jobs it lets run.
         self.slot().seen.store(
             now,
-            ordering!(Release, "participant.quiesce" => "reader_quiesces"),
+            ordering!(Release, "participant.quiesce" => "scan_sees_quiescer"),
         );
         // Pairs with itself in other participants and with the fences in `leave` and `retire`: the
-        // last of those that a job waits for sees that it was the last.
+        // last of those that a job waits for sees that it was the last. It also acquires what
+        // happened before the `retire` of generation `now`: later loads find none of those objects.
         fence(ordering!(SeqCst, "participant.quiesce.fence" => "last_to_quiesce"));
         self.domain.notice();
     }
 
-    fn leave(&mut self, mark: u64) {
+    /// Gives whether there was anything to leave; then the caller owes a `notice`.
+    fn leave(&mut self) -> bool {
+        if !self.is_online() {
+            return false;
+        }
         self.seen = OFFLINE;
         // Release: pairs with the scan's Acquire; the accesses of this online period happen before
         // the jobs that the scan lets run.
-        self.slot()
-            .seen
-            .store(mark, ordering!(Release, "participant.leave" => "reader"));
+        self.slot().seen.store(
+            OFFLINE,
+            ordering!(Release, "participant.leave" => "scan_sees_leaver"),
+        );
         // Pairs with the fence in `retire`: either that scan sees this participant gone, or
         // `notice` sees the job.
         fence(ordering!(SeqCst, "participant.leave.fence" => "reader"));
-        self.domain.notice();
+        true
     }
 
     fn slot(&self) -> &Slot {
@@ -141,6 +142,10 @@ impl Participant {
 
 impl Drop for Participant {
     fn drop(&mut self) {
-        self.leave(FREE);
+        let left = self.leave();
+        self.domain.slots().release(self.slot);
+        if left {
+            self.domain.notice();
+        }
     }
 }

@@ -7,7 +7,7 @@
 use loom::sync as imp;
 #[cfg(not(hartscope_loom))]
 use std::sync as imp;
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 
 /// Access to the value of a locked [`Mutex`]; unlocks when dropped.
 pub type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
@@ -31,8 +31,8 @@ impl<T> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),
-            Err(imp::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(imp::TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 

@@ -1,0 +1,146 @@
+//! Checks the claims of `epoch::ordering!`: each ordering that the sources call necessary, weakened,
+//! makes the model it names fail.
+//!
+//! The claims are read from the sources, so none can be left out. A mutation is applied by an
+//! environment variable in a child process, which runs this same executable with the one model.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+use epoch::sync::mutate::VARIABLE;
+
+/// The crates that are written against `epoch::sync`.
+const CRATES: [&str; 4] = ["epoch", "scoreboard", "tb-cache", "plugin-rt"];
+
+/// Orderings that need a claim.
+const STRONG: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
+
+/// The words between which a claim stands.
+const OPEN: &str = "ordering!(";
+const CLOSE: char = ')';
+
+/// Mutation → model that must fail.
+type Claims = BTreeMap<String, String>;
+
+#[test]
+fn every_claimed_ordering_is_necessary() {
+    let claims = claims();
+    assert!(!claims.is_empty(), "no claim was found");
+    let models = models();
+    let mut survivors = Vec::new();
+    for (mutation, name) in &claims {
+        let suffix = format!("::{name}");
+        let model = models
+            .iter()
+            .find(|model| model.ends_with(&suffix))
+            .unwrap_or_else(|| panic!("{mutation} names a model that does not exist: {name}"));
+        let output = run(&[model, "--exact", "--test-threads", "1"], mutation);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("running 1 test"), "{model} did not run");
+        println!(
+            "{mutation}: {} {name}",
+            if output.status.success() {
+                "SURVIVES"
+            } else {
+                "killed by"
+            }
+        );
+        if output.status.success() {
+            survivors.push(mutation);
+        }
+    }
+    assert!(survivors.is_empty(), "not noticed: {survivors:?}");
+}
+
+#[test]
+fn every_strong_ordering_carries_a_claim() {
+    for (path, code) in sources() {
+        let uses_shim = code.contains(OPEN);
+        for word in STRONG {
+            let bare = without_claims(&code)
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .any(|token| token == word);
+            assert!(
+                !(uses_shim && bare),
+                "{}: {word} outside of ordering!",
+                path.display()
+            );
+        }
+    }
+}
+
+fn run(arguments: &[&str], mutation: &str) -> Output {
+    let executable = env::current_exe().expect("a running test has an executable");
+    Command::new(executable)
+        .args(arguments)
+        .env(VARIABLE, mutation)
+        .output()
+        .expect("the test executable can be run")
+}
+
+/// The paths of all models in this executable.
+fn models() -> Vec<String> {
+    let output = run(&["--list", "--format", "terse"], "");
+    let text = String::from_utf8(output.stdout).expect("test names are text");
+    text.lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn claims() -> Claims {
+    let mut claims = Claims::new();
+    for (path, code) in sources() {
+        for claim in code.split(OPEN).skip(1) {
+            let claim = claim.split(CLOSE).next().unwrap_or_default();
+            let quoted: Vec<_> = claim.split('"').skip(1).step_by(2).collect();
+            let [mutation, model] = quoted[..] else {
+                panic!("{}: not a claim: {claim}", path.display());
+            };
+            let before = claims.insert(mutation.to_owned(), model.to_owned());
+            assert!(
+                before.is_none_or(|before| before == model),
+                "{mutation} is claimed twice"
+            );
+        }
+    }
+    claims
+}
+
+/// The modelled crates' sources, without comments.
+fn sources() -> Vec<(PathBuf, String)> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    let mut folders: Vec<_> = CRATES.map(|name| workspace.join(name).join("src")).into();
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).expect("the workspace's sources can be read");
+        for entry in entries {
+            let path = entry.expect("the workspace's sources can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are text");
+                found.push((path, without_comments(&text)));
+            }
+        }
+    }
+    found
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn without_claims(code: &str) -> String {
+    let mut pieces = code.split(OPEN);
+    let mut rest = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        rest.push_str(piece.split_once(CLOSE).map_or("", |(_, after)| after));
+    }
+    rest
+}
