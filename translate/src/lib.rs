@@ -11,8 +11,11 @@ pub mod frontend;
 pub mod interp;
 pub mod mem;
 pub mod ops;
+pub mod passes;
 pub mod softfloat;
 pub mod state;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
 
 pub use mem::{Access, Cause, Fault, GuestCode, GuestMemory};
 pub use ops::{Block, FReg, Op, Reg};

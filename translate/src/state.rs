@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::mem::{Access, Cause, Fault};
+
 /// Entries of a vCPU's own jump cache; a power of two.
 pub const JUMP_CACHE_ENTRIES: usize = 4096;
 
@@ -148,8 +150,11 @@ pub struct CpuState {
     pub res_value: u64,
     /// Host code address of the block that was left through an exit.
     pub exit_block: u64,
-    /// Fault address, for exits by fault.
+    /// Address of the last fault: a guest address after a helper's fault, a host address after a
+    /// host signal.
     pub fault_addr: u64,
+    /// What a helper's faulting access wanted, and why it failed: see [`CpuState::set_fault`].
+    fault_kind: u32,
     /// Host stack pointer of the run loop while generated code runs.
     pub host_rsp: u64,
     /// Host MXCSR of the run loop while generated code runs.
@@ -230,6 +235,31 @@ impl CpuState {
     pub fn set(&mut self, r: crate::Reg, value: u64) {
         if !r.is_zero() {
             self.x[r.index()] = value;
+        }
+    }
+
+    /// Notes the fault of a helper's access.
+    pub fn set_fault(&mut self, fault: Fault) {
+        self.fault_addr = fault.addr;
+        self.fault_kind = fault.access as u32 | (fault.cause as u32) << 8;
+    }
+
+    /// The fault of a helper's access (see [`CpuState::set_fault`]).
+    pub fn fault(&self) -> Fault {
+        let access = match self.fault_kind & 0xff {
+            0 => Access::Fetch,
+            1 => Access::Load,
+            _ => Access::Store,
+        };
+        let cause = match self.fault_kind >> 8 {
+            0 => Cause::Page,
+            1 => Cause::Misaligned,
+            _ => Cause::Bus,
+        };
+        Fault {
+            addr: self.fault_addr,
+            access,
+            cause,
         }
     }
 

@@ -74,8 +74,22 @@ impl Cc {
     pub fn not(self) -> Cc {
         use Cc::*;
         match self {
-            O => No, No => O, B => Ae, Ae => B, E => Ne, Ne => E, Be => A, A => Be,
-            S => Ns, Ns => S, P => Np, Np => P, L => Ge, Ge => L, Le => G, G => Le,
+            O => No,
+            No => O,
+            B => Ae,
+            Ae => B,
+            E => Ne,
+            Ne => E,
+            Be => A,
+            A => Be,
+            S => Ns,
+            Ns => S,
+            P => Np,
+            Np => P,
+            L => Ge,
+            Ge => L,
+            Le => G,
+            G => Le,
         }
     }
 }
@@ -109,8 +123,8 @@ impl Asm {
     pub fn bin(&mut self, op: Bin, w: Width, d: u8, s: Loc) {
         macro_rules! rr64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), Rq($s)) } }
         macro_rules! rr32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), Rd($s)) } }
-        macro_rules! rm64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), [rbp + $s]) } }
-        macro_rules! rm32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), [rbp + $s]) } }
+        macro_rules! rm64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), [BYTE rbp + $s]) } }
+        macro_rules! rm32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), [BYTE rbp + $s]) } }
         match (w, s) {
             (Width::W64, Loc::R(s)) => by_bin!(op, rr64, d, s),
             (Width::W32, Loc::R(s)) => by_bin!(op, rr32, d, s),
@@ -119,32 +133,54 @@ impl Asm {
         }
     }
 
-    /// `op qword [rbp + d], s`.
-    pub fn bin_to_slot(&mut self, op: Bin, d: i32, s: u8) {
-        macro_rules! mr { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn [rbp + $d], Rq($s)) } }
+    /// `op qword [BYTE rbp + d], s`.
+    pub fn bin_to_slot(&mut self, op: Bin, d: i8, s: u8) {
+        macro_rules! mr { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn [BYTE rbp + $d], Rq($s)) } }
         by_bin!(op, mr, d, s)
     }
 
-    /// `op d, imm`.
+    /// `op d, imm`, with the shortest immediate (dynasm would choose the long one for some).
     pub fn bin_imm(&mut self, op: Bin, w: Width, d: Loc, imm: i32) {
-        macro_rules! r64_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rq($d), BYTE $i) } }
-        macro_rules! r64 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rq($d), DWORD $i) } }
-        macro_rules! r32_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rd($d), BYTE $i) } }
-        macro_rules! r32 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn Rd($d), DWORD $i) } }
-        macro_rules! m64_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn QWORD [rbp + $d], BYTE $i) } }
-        macro_rules! m64 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn QWORD [rbp + $d], DWORD $i) } }
-        macro_rules! m32_8 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn DWORD [rbp + $d], BYTE $i) } }
-        macro_rules! m32 { ($mn:ident, $d:expr, $i:expr) => { asm!(self; $mn DWORD [rbp + $d], DWORD $i) } }
-        match (w, d, i8::try_from(imm)) {
-            (Width::W64, Loc::R(d), Ok(i)) => by_bin!(op, r64_8, d, i),
-            (Width::W64, Loc::R(d), _) => by_bin!(op, r64, d, imm),
-            (Width::W32, Loc::R(d), Ok(i)) => by_bin!(op, r32_8, d, i),
-            (Width::W32, Loc::R(d), _) => by_bin!(op, r32, d, imm),
-            (Width::W64, Loc::M(d), Ok(i)) => by_bin!(op, m64_8, d, i),
-            (Width::W64, Loc::M(d), _) => by_bin!(op, m64, d, imm),
-            (Width::W32, Loc::M(d), Ok(i)) => by_bin!(op, m32_8, d, i),
-            (Width::W32, Loc::M(d), _) => by_bin!(op, m32, d, imm),
+        let digit = match op {
+            Bin::Add => 0,
+            Bin::Or => 1,
+            Bin::And => 4,
+            Bin::Sub => 5,
+            Bin::Xor => 6,
+            Bin::Cmp => 7,
+        };
+        let short = i8::try_from(imm).is_ok();
+        let opcode = if short { 0x83 } else { 0x81 };
+        let rex_w = if w == Width::W64 { 0x48 } else { 0x40 };
+        match d {
+            Loc::R(r) => {
+                let rex = rex_w | r >> 3;
+                if rex != 0x40 {
+                    self.code.push(rex);
+                }
+                self.code
+                    .extend_from_slice(&[opcode, 0xc0 | digit << 3 | r & 7]);
+            }
+            Loc::M(m) => {
+                if rex_w != 0x40 {
+                    self.code.push(rex_w);
+                }
+                self.code
+                    .extend_from_slice(&[opcode, 0x45 | digit << 3, m as u8]);
+            }
         }
+        if short {
+            self.code.push(imm as u8);
+        } else {
+            self.code.extend_from_slice(&imm.to_le_bytes());
+        }
+    }
+
+    /// `cmp dword [rbp + disp], 0`.
+    pub fn cmp_zero_far(&mut self, disp: i32) {
+        self.code.extend_from_slice(&[0x83, 0xbd]);
+        self.code.extend_from_slice(&disp.to_le_bytes());
+        self.code.push(0);
     }
 
     /// `test r, r`.
@@ -160,7 +196,7 @@ impl Asm {
         match s {
             Loc::R(s) if s == d => {}
             Loc::R(s) => asm!(self; mov Rq(d), Rq(s)),
-            Loc::M(s) => asm!(self; mov Rq(d), [rbp + s]),
+            Loc::M(s) => asm!(self; mov Rq(d), [BYTE rbp + s]),
         }
     }
 
@@ -168,7 +204,7 @@ impl Asm {
     pub fn mov32(&mut self, d: u8, s: Loc) {
         match s {
             Loc::R(s) => asm!(self; mov Rd(d), Rd(s)),
-            Loc::M(s) => asm!(self; mov Rd(d), [rbp + s]),
+            Loc::M(s) => asm!(self; mov Rd(d), [BYTE rbp + s]),
         }
     }
 
@@ -176,7 +212,7 @@ impl Asm {
     pub fn store(&mut self, d: Loc, s: u8) {
         match d {
             Loc::R(d) => self.mov(d, Loc::R(s)),
-            Loc::M(d) => asm!(self; mov [rbp + d], Rq(s)),
+            Loc::M(d) => asm!(self; mov [BYTE rbp + d], Rq(s)),
         }
     }
 
@@ -194,9 +230,9 @@ impl Asm {
                 }
             }
             Loc::M(m) => match i32::try_from(value) {
-                Ok(v) => asm!(self; mov QWORD [rbp + m], DWORD v),
+                Ok(v) => asm!(self; mov QWORD [BYTE rbp + m], DWORD v),
                 Err(_) => {
-                    asm!(self; mov rax, QWORD value; mov [rbp + m], rax);
+                    asm!(self; mov rax, QWORD value; mov [BYTE rbp + m], rax);
                 }
             },
         }
@@ -207,7 +243,7 @@ impl Asm {
         match s {
             Loc::R(s) if s == RAX && d == RAX => asm!(self; cdqe),
             Loc::R(s) => asm!(self; movsxd Rq(d), Rd(s)),
-            Loc::M(s) => asm!(self; movsxd Rq(d), DWORD [rbp + s]),
+            Loc::M(s) => asm!(self; movsxd Rq(d), DWORD [BYTE rbp + s]),
         }
     }
 

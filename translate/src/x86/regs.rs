@@ -74,10 +74,19 @@ const fn host_map<const N: usize>(pins: &[(u8, u8); N]) -> [u8; 32] {
 const HOST: [u8; 32] = host_map(&PINNED);
 const HOST_F: [u8; 32] = host_map(&PINNED_F);
 
-/// An operand: a host register, or a slot at a displacement from `rbp`.
+/// Where an integer register lives: a host register, or a slot at a displacement from `rbp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loc {
     /// Host register number.
+    R(u8),
+    /// `[rbp + disp]`.
+    M(i8),
+}
+
+/// Where a floating-point register lives: as [`Loc`], in a farther part of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FLoc {
+    /// Host vector register number.
     R(u8),
     /// `[rbp + disp]`.
     M(i32),
@@ -95,18 +104,21 @@ pub const fn disp(offset: usize) -> i32 {
     offset as i32 - BIAS
 }
 
+const X_DISP: i32 = disp(offset_of!(CpuState, x));
+const _: () = assert!(X_DISP >= -128 && X_DISP + 8 * 31 <= 127);
+
 /// Where an integer register lives. `x0` is the zero in its slot.
 pub fn loc(r: Reg) -> Loc {
     match HOST[r.index()] {
-        UNPINNED => Loc::M(disp(offset_of!(CpuState, x) + 8 * r.index())),
+        UNPINNED => Loc::M((X_DISP + 8 * r.index() as i32) as i8),
         host => Loc::R(host),
     }
 }
 
 /// Where a floating-point register lives.
-pub fn loc_f(r: FReg) -> Loc {
+pub fn loc_f(r: FReg) -> FLoc {
     match HOST_F[r.index()] {
-        UNPINNED => Loc::M(disp(offset_of!(CpuState, f) + 8 * r.index())),
-        host => Loc::R(host),
+        UNPINNED => FLoc::M(disp(offset_of!(CpuState, f) + 8 * r.index())),
+        host => FLoc::R(host),
     }
 }

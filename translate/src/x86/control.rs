@@ -1,0 +1,279 @@
+//! Branches, exits, polls and indirect jumps.
+//!
+//! A way out is a *site*: a `jmp` or `jcc` whose 32-bit displacement leads to the exit's own stub
+//! until the cache links it to a block, and never crosses 8 aligned bytes, so that one plain store
+//! patches it while other vCPUs run over it.
+
+use std::mem::offset_of;
+
+use dynasmrt::DynasmApi;
+
+use super::Site;
+use super::asm::{Bin, Cc, asm};
+use super::emit::{Cold, ColdKind, Emission};
+use super::regs::{Loc, RAX, disp, loc};
+use super::runtime::{LEAVE_POLL, LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, stub_disp};
+use crate::ops::{Cond, ExitId, Op, Reg, SunkRange, Trap, Width};
+use crate::state::{CpuState, JUMP_CACHE_ENTRIES};
+
+const REQUEST: i32 = disp(offset_of!(CpuState, request));
+pub(super) const PC: i32 = disp(offset_of!(CpuState, pc));
+const EXIT_BLOCK: i32 = disp(offset_of!(CpuState, exit_block));
+const JUMP_CACHE: i32 = disp(offset_of!(CpuState, jump_cache));
+/// Selects the pc bits that index the jump cache; an entry's offset is 8 times that.
+const JUMP_MASK: i32 = (JUMP_CACHE_ENTRIES as i32 - 1) << 1;
+
+fn cc(cond: Cond) -> Cc {
+    match cond {
+        Cond::Eq => Cc::E,
+        Cond::Ne => Cc::Ne,
+        Cond::Lt => Cc::L,
+        Cond::Ge => Cc::Ge,
+        Cond::Ltu => Cc::B,
+        Cond::Geu => Cc::Ae,
+    }
+}
+
+/// The condition with its operands exchanged.
+fn mirrored(cc: Cc) -> Cc {
+    match cc {
+        Cc::L => Cc::G,
+        Cc::Ge => Cc::Le,
+        Cc::B => Cc::A,
+        Cc::Ae => Cc::Be,
+        same => same,
+    }
+}
+
+impl Emission<'_> {
+    /// `[rbp + PC] = pc`; may use rax.
+    fn set_pc(&mut self, pc: u64) {
+        match i32::try_from(pc as i64) {
+            Ok(pc) => asm!(self.a; mov QWORD [rbp + PC], DWORD pc),
+            Err(_) => asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax),
+        }
+    }
+
+    /// Leaves at `pc` if a request is pending. The registers must be as the guest expects them.
+    pub(super) fn poll(&mut self, pc: u64) {
+        self.a.cmp_zero_far(REQUEST);
+        let fixup = self.a.jcc(Cc::Ne);
+        self.colds.push(Cold {
+            fixup,
+            back: 0,
+            kind: ColdKind::Poll { pc },
+        });
+    }
+
+    pub(super) fn cold_poll(&mut self, pc: u64) {
+        self.set_pc(pc);
+        asm!(self.a; mov eax, DWORD LEAVE_POLL as i32; jmp QWORD [rbp + stub_disp(STUB_EXIT)]);
+    }
+
+    pub(super) fn branch(&mut self, cond: Cond, w: Width, ra: Reg, rb: Reg, exit: ExitId) {
+        self.poll_before(exit);
+        let cc = if rb.is_zero() && matches!(cond, Cond::Eq | Cond::Ne | Cond::Lt | Cond::Ge) {
+            self.compare_zero(w, ra);
+            cc(cond)
+        } else if ra.is_zero() && matches!(cond, Cond::Eq | Cond::Ne | Cond::Lt | Cond::Ge) {
+            self.compare_zero(w, rb);
+            mirrored(cc(cond))
+        } else {
+            match (loc(ra), loc(rb)) {
+                (Loc::M(_), Loc::R(b)) => {
+                    self.a.bin(Bin::Cmp, w, b, loc(ra));
+                    mirrored(cc(cond))
+                }
+                (_, b) => {
+                    let a = self.in_reg(ra, RAX);
+                    self.a.bin(Bin::Cmp, w, a, b);
+                    cc(cond)
+                }
+            }
+        };
+        self.branch_on(cc, exit);
+    }
+
+    pub(super) fn branch_imm(&mut self, cond: Cond, w: Width, ra: Reg, imm: i32, exit: ExitId) {
+        self.poll_before(exit);
+        if imm == 0 {
+            self.compare_zero(w, ra);
+        } else {
+            self.a.bin_imm(Bin::Cmp, w, loc(ra), imm);
+        }
+        self.branch_on(cc(cond), exit);
+    }
+
+    /// A branch that may close a loop looks for requests first, at its own pc: taken or not, that
+    /// is where the guest goes on.
+    pub(super) fn poll_before(&mut self, exit: ExitId) {
+        if self.block.exits[usize::from(exit)].poll {
+            self.poll(self.pc);
+        }
+    }
+
+    /// Leaves through `exit` if the flags say `cc`.
+    pub(super) fn branch_on(&mut self, cc: Cc, exit: ExitId) {
+        let sunk = self.block.exits[usize::from(exit)].sunk;
+        if sunk.len != 0 {
+            let fixup = self.a.jcc(cc);
+            let kind = ColdKind::SunkExit { exit, sunk };
+            self.colds.push(Cold {
+                fixup,
+                back: 0,
+                kind,
+            });
+            return;
+        }
+        self.a.pad_for_patch(2);
+        let fixup = self.a.jcc(cc);
+        self.site(exit, fixup);
+    }
+
+    /// Registers the branch at `fixup` as the site of `exit`, with its stub to follow.
+    fn site(&mut self, exit: ExitId, fixup: super::asm::Fixup) {
+        self.sites.push(Site {
+            exit,
+            disp: fixup.0,
+            unlinked: 0,
+        });
+        let kind = ColdKind::Exit {
+            exit,
+            site: self.sites.len() - 1,
+        };
+        self.colds.push(Cold {
+            fixup,
+            back: 0,
+            kind,
+        });
+    }
+
+    pub(super) fn jump(&mut self, exit: ExitId) {
+        let e = self.block.exits[usize::from(exit)];
+        self.sunk(e.sunk);
+        if e.poll {
+            self.poll(e.target);
+        }
+        self.jump_site(exit);
+    }
+
+    fn jump_site(&mut self, exit: ExitId) {
+        self.a.pad_for_patch(1);
+        let fixup = self.a.jmp();
+        self.site(exit, fixup);
+    }
+
+    pub(super) fn cold_sunk_exit(&mut self, exit: ExitId, sunk: SunkRange) {
+        self.sunk(sunk);
+        self.jump_site(exit);
+    }
+
+    /// The stub of an exit that is not linked.
+    pub(super) fn cold_exit(&mut self, exit: ExitId, site: usize) {
+        let s = &mut self.sites[site];
+        s.unlinked = (self.a.len() as i64 - (i64::from(s.disp) + 4)) as i32;
+        self.set_pc(self.block.exits[usize::from(exit)].target);
+        // Where this block begins is known relative to here.
+        let here = self.a.len() as i32 + 7;
+        asm!(self.a; lea rax, [rip - here]);
+        asm!(self.a
+            ; mov [rbp + EXIT_BLOCK], rax
+            ; mov eax, DWORD i32::from(exit)
+            ; jmp QWORD [rbp + stub_disp(STUB_EXIT)]
+        );
+    }
+
+    /// Ops of a way out.
+    fn sunk(&mut self, range: SunkRange) {
+        let block = self.block;
+        for op in &block.sunk_ops[range.range()] {
+            self.op(op);
+        }
+    }
+
+    pub(super) fn jump_reg(&mut self, rd: Reg, ra: Reg, disp: i32, link: u64) {
+        self.poll(self.pc);
+        match (loc(ra), disp) {
+            (a, 0) => self.a.mov(RAX, a),
+            (Loc::R(a), _) => asm!(self.a; lea rax, [DWORD Rq(a) + disp]),
+            (a, _) => {
+                self.a.mov(RAX, a);
+                self.a.bin_imm(Bin::Add, Width::W64, Loc::R(RAX), disp);
+            }
+        }
+        asm!(self.a; and rax, BYTE -2);
+        if !rd.is_zero() {
+            match i32::try_from(link) {
+                Ok(_) => self.constant(rd, link as i64),
+                Err(_) => {
+                    // rax is taken by the target.
+                    asm!(self.a; mov rcx, QWORD link as i64);
+                    self.a.store(loc(rd), super::regs::RCX);
+                }
+            }
+        }
+        asm!(self.a
+            ; mov ecx, eax
+            ; and ecx, DWORD JUMP_MASK
+            ; cmp rax, [rbp + rcx * 8 + JUMP_CACHE]
+        );
+        let fixup = self.a.jcc(Cc::Ne);
+        self.colds.push(Cold {
+            fixup,
+            back: 0,
+            kind: ColdKind::Indirect,
+        });
+        asm!(self.a; jmp QWORD [rbp + rcx * 8 + JUMP_CACHE + 8]);
+    }
+
+    pub(super) fn cold_indirect(&mut self) {
+        asm!(self.a; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(STUB_INDIRECT)]);
+    }
+
+    pub(super) fn trap(&mut self, trap: Trap) {
+        self.set_pc(self.pc);
+        let code = LEAVE_TRAP + trap as u32;
+        asm!(self.a; mov eax, DWORD code as i32; jmp QWORD [rbp + stub_disp(STUB_EXIT)]);
+    }
+
+    /// Emits the branch `next` off the flags, if it depends on `rd`, which `cc` says is 1. Gives
+    /// whether it did.
+    pub(super) fn fused_branch(&mut self, cc: Cc, rd: Reg, next: &Op) -> bool {
+        let (on_true, exit) = match *next {
+            Op::Branch {
+                cond: Cond::Ne,
+                a,
+                b: Reg::ZERO,
+                exit,
+                ..
+            } if a == rd => (true, exit),
+            Op::Branch {
+                cond: Cond::Eq,
+                a,
+                b: Reg::ZERO,
+                exit,
+                ..
+            } if a == rd => (false, exit),
+            Op::BranchImm {
+                cond: Cond::Ne,
+                a,
+                imm: 0,
+                exit,
+                ..
+            } if a == rd => (true, exit),
+            Op::BranchImm {
+                cond: Cond::Eq,
+                a,
+                imm: 0,
+                exit,
+                ..
+            } if a == rd => (false, exit),
+            _ => return false,
+        };
+        if self.block.exits[usize::from(exit)].poll {
+            return false;
+        }
+        self.branch_on(if on_true { cc } else { cc.not() }, exit);
+        true
+    }
+}

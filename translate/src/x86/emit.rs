@@ -1,0 +1,380 @@
+//! One pass over a block's ops: hot code in order, then the cold code that it branches to.
+
+use dynasmrt::DynasmApi;
+
+use super::asm::{Asm, Fixup, asm};
+use super::control::PC;
+use super::regs::disp;
+use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp};
+use super::{FaultPoint, HostCode, Site};
+use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, SunkRange};
+
+/// Out-of-line code to come.
+pub(super) struct Cold {
+    /// The branch that leads there.
+    pub fixup: Fixup,
+    /// Where it comes back to, for the kinds that do.
+    pub back: usize,
+    pub kind: ColdKind,
+}
+
+pub(super) enum ColdKind {
+    /// Run the op in the interpreter, come back.
+    Helper { op: Op, pc: u64 },
+    /// Run the sunk ops, and leave: the interpreter goes on at `pc`.
+    Interpret { pc: u64, sunk: SunkRange },
+    /// Put the canonical NaN into `d`, come back.
+    Nan { d: u8, fmt: Fmt },
+    /// Leave with `pc` because a request is pending.
+    Poll { pc: u64 },
+    /// The jump cache missed.
+    Indirect,
+    /// The stub of an unlinked exit.
+    Exit { exit: ExitId, site: usize },
+    /// Run the exit's sunk ops, then its jump.
+    SunkExit { exit: ExitId, sunk: SunkRange },
+}
+
+/// Buffers that live from block to block.
+#[derive(Default)]
+pub(super) struct Buffers {
+    colds: Vec<Cold>,
+    helper_ops: Vec<Op>,
+    helper_fixups: Vec<(usize, usize)>,
+}
+
+/// The state of one emission.
+pub(super) struct Emission<'a> {
+    pub(super) a: Asm,
+    pub(super) block: &'a Block,
+    /// Guest pc of the instruction whose ops are being emitted.
+    pub(super) pc: u64,
+    /// What must run if the current op leaves the block by a fault.
+    pub(super) sunk_here: SunkRange,
+    /// Floating-point registers known to hold a boxed single.
+    pub(super) boxed: u32,
+    /// Whether the current op has been emitted together with a look at the next one.
+    compared: bool,
+    pub(super) colds: Vec<Cold>,
+    pub(super) sites: Vec<Site>,
+    faults: Vec<FaultPoint>,
+    helper_ops: Vec<Op>,
+    /// Where the address of a helper's op goes, and which.
+    helper_fixups: Vec<(usize, usize)>,
+}
+
+/// Size of the patchable slot at the indirect entry.
+const ENTRY_SLOT: usize = 8;
+
+pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
+    let mut e = Emission {
+        a: Asm {
+            code: std::mem::take(&mut out.bytes),
+        },
+        block,
+        pc: block.pc,
+        sunk_here: SunkRange::EMPTY,
+        boxed: 0,
+        compared: false,
+        colds: std::mem::take(&mut buffers.colds),
+        sites: std::mem::take(&mut out.sites),
+        faults: std::mem::take(&mut out.faults),
+        helper_ops: std::mem::take(&mut buffers.helper_ops),
+        helper_fixups: std::mem::take(&mut buffers.helper_fixups),
+    };
+    e.a.code.clear();
+    e.sites.clear();
+    e.faults.clear();
+    e.helper_ops.clear();
+    e.helper_fixups.clear();
+    e.a.nop(ENTRY_SLOT);
+    out.chain_entry = e.a.len() as u32;
+    e.hot();
+    out.stale_stub = e.a.len() as u32;
+    e.stale_stub();
+    e.cold_code();
+    e.colds.clear();
+
+    out.helper_ops = e.helper_ops.as_slice().into();
+    for &(at, index) in &e.helper_fixups {
+        let address = std::ptr::from_ref(&out.helper_ops[index]) as u64;
+        e.a.code[at..at + 8].copy_from_slice(&address.to_le_bytes());
+    }
+    out.bytes = e.a.code;
+    out.sites = e.sites;
+    out.faults = e.faults;
+    buffers.colds = e.colds;
+    buffers.helper_ops = e.helper_ops;
+    buffers.helper_fixups = e.helper_fixups;
+}
+
+impl Emission<'_> {
+    fn hot(&mut self) {
+        let block = self.block;
+        let mut ops = block.ops.as_slice();
+        while let [op, rest @ ..] = ops {
+            ops = rest;
+            // A comparison and a following branch on its result share the flags.
+            if let [Op::Insn { pc, .. }, branch, rest @ ..] = rest
+                && self.compare_and_branch(op, branch)
+            {
+                self.pc = *pc;
+                ops = rest;
+            } else if !self.compared {
+                self.op(op);
+            }
+            self.compared = false;
+            if !matches!(op, Op::Sunk(_)) {
+                self.sunk_here = SunkRange::EMPTY;
+            }
+        }
+    }
+
+    /// Emits a comparison that `branch` may depend on (then `compared`), and `branch` itself if it
+    /// does (then the result is true).
+    fn compare_and_branch(&mut self, op: &Op, branch: &Op) -> bool {
+        let (cc, rd) = match *op {
+            Op::FCmp {
+                op,
+                fmt,
+                quiet: false,
+                rd,
+                a,
+                b,
+            } if !rd.is_zero() => (self.f_compare(op, fmt, rd, a, b), rd),
+            Op::Alu {
+                op: op @ (AluOp::Slt | AluOp::Sltu),
+                rd,
+                a,
+                b,
+                ..
+            } => (self.less(op, rd, a, b), rd),
+            Op::AluImm {
+                op: op @ (AluOp::Slt | AluOp::Sltu),
+                rd,
+                a,
+                imm,
+                ..
+            } => (self.less_imm(op, rd, a, imm), rd),
+            _ => return false,
+        };
+        self.compared = true;
+        self.fused_branch(cc, rd, branch)
+    }
+
+    pub(super) fn op(&mut self, op: &Op) {
+        match *op {
+            Op::Insn { pc, .. } => self.pc = pc,
+            Op::Point(_) => {}
+            Op::Count { offset, value } => {
+                let m = disp(offset as usize);
+                asm!(self.a; add QWORD [rbp + m], DWORD value as i32);
+            }
+            Op::Sunk(range) => self.sunk_here = range,
+            Op::Const { rd, value } => self.constant(rd, value),
+            Op::Un { op, w, rd, a } => self.un(op, w, rd, a),
+            Op::Alu { op, w, rd, a, b } => self.alu(op, w, rd, a, b),
+            Op::AluImm { op, w, rd, a, imm } => self.alu_imm(op, w, rd, a, imm),
+            Op::ShAdd {
+                rd,
+                a,
+                b,
+                shift,
+                uw,
+            } => self.sh_add(rd, a, b, shift, uw),
+            Op::Lea { rd, addr } => self.lea(rd, addr),
+            Op::Load {
+                rd,
+                addr,
+                size,
+                signed,
+            } => self.load(rd, addr, size, signed),
+            Op::Store { rs, addr, size } => self.store(rs, addr, size),
+            Op::Amo {
+                op,
+                rd,
+                addr,
+                src,
+                size,
+            } => self.amo(op, rd, addr, src, size),
+            Op::Lr { rd, addr, size } => self.lr(rd, addr, size),
+            Op::Sc {
+                rd,
+                addr,
+                src,
+                size,
+            } => self.sc(rd, addr, src, size),
+            Op::Fence => self.fence(),
+            Op::CboZero { .. } | Op::CboTouch { .. } | Op::FClass { .. } => self.helper(*op),
+            Op::FLoad { fd, addr, fmt } => self.f_load(fd, addr, fmt),
+            Op::FStore { fs, addr, fmt } => self.f_store(fs, addr, fmt),
+            Op::FAlu {
+                op,
+                fmt,
+                rm,
+                fd,
+                a,
+                b,
+            } => self.f_alu(op, fmt, rm, fd, a, b),
+            Op::FSqrt { fmt, rm, fd, a } => self.f_sqrt(fmt, rm, fd, a),
+            Op::FMa {
+                op,
+                fmt,
+                rm,
+                fd,
+                a,
+                b,
+                c,
+            } => self.f_ma(op, fmt, rm, fd, a, b, c),
+            Op::FCmp {
+                op,
+                fmt,
+                quiet,
+                rd,
+                a,
+                b,
+            } => {
+                self.f_cmp(op, fmt, quiet, rd, a, b);
+            }
+            Op::FToInt { fmt, to, rm, rd, a } => self.f_to_int(fmt, to, rm, rd, a),
+            Op::IntToF {
+                fmt,
+                from,
+                rm,
+                fd,
+                a,
+            } => self.int_to_f(fmt, from, rm, fd, a),
+            Op::FCvt { fmt, rm, fd, a } => self.f_cvt(fmt, rm, fd, a),
+            Op::FMvToX { fmt, rd, a } => self.f_to_x(fmt, rd, a),
+            Op::FMvFromX { fmt, fd, a } => self.f_from_x(fmt, fd, a),
+            Op::FlagsRead { rd } => self.flags_read(rd),
+            Op::FlagsSwap { rd, a } => self.flags_swap(rd, a),
+            Op::Poll { pc } => self.poll(pc),
+            Op::Branch {
+                cond,
+                w,
+                a,
+                b,
+                exit,
+            } => self.branch(cond, w, a, b, exit),
+            Op::BranchImm {
+                cond,
+                w,
+                a,
+                imm,
+                exit,
+            } => self.branch_imm(cond, w, a, imm, exit),
+            Op::Jump { exit } => self.jump(exit),
+            Op::JumpReg { rd, a, disp, link } => self.jump_reg(rd, a, disp, link),
+            Op::Trap(trap) => self.trap(trap),
+        }
+    }
+
+    /// What follows is the host code of a memory access at the current pc.
+    pub(super) fn fault_point(&mut self) {
+        self.faults.push(FaultPoint {
+            offset: self.a.len() as u32,
+            pc: self.pc,
+            sunk: self.sunk_here,
+        });
+    }
+
+    /// Runs `op` in the interpreter, in line.
+    pub(super) fn helper(&mut self, op: Op) {
+        let pc = self.pc;
+        self.call_helper(op, pc);
+    }
+
+    /// The same for a floating-point op, whose result is a boxed single if `fmt` says so.
+    pub(super) fn helper_f(&mut self, op: Op, result: Option<(FReg, Fmt)>) {
+        self.helper(op);
+        if let Some((fd, fmt)) = result {
+            match fmt {
+                Fmt::S => self.boxed |= 1 << fd.index(),
+                Fmt::D => self.boxed &= !(1 << fd.index()),
+            }
+        }
+    }
+
+    fn call_helper(&mut self, op: Op, pc: u64) {
+        match i32::try_from(pc as i64) {
+            Ok(pc) => asm!(self.a; mov QWORD [rbp + PC], DWORD pc),
+            Err(_) => asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax),
+        }
+        asm!(self.a; mov rax, QWORD 0);
+        self.helper_fixups
+            .push((self.a.len() - 8, self.helper_ops.len()));
+        self.helper_ops.push(op);
+        asm!(self.a; call QWORD [rbp + stub_disp(STUB_HELPER)]);
+    }
+
+    /// Out of line, `op` is run by the interpreter; [`Self::rejoin`] says where it comes back.
+    pub(super) fn cold(&mut self, fixup: Fixup, op: Op) -> Cold {
+        let kind = ColdKind::Helper { op, pc: self.pc };
+        Cold {
+            fixup,
+            back: 0,
+            kind,
+        }
+    }
+
+    /// `cold` comes back here.
+    pub(super) fn rejoin(&mut self, cold: Cold) {
+        let back = self.a.len();
+        self.colds.push(Cold { back, ..cold });
+    }
+
+    /// [`Self::cold`] and [`Self::rejoin`] in one.
+    pub(super) fn cold_helper(&mut self, fixup: Fixup, op: Op, back: usize) {
+        let kind = ColdKind::Helper { op, pc: self.pc };
+        self.colds.push(Cold { fixup, back, kind });
+    }
+
+    /// Where the indirect entry leads once the block is invalid.
+    fn stale_stub(&mut self) {
+        let pc = self.block.pc as i64;
+        asm!(self.a; mov rax, QWORD pc; mov [rbp + PC], rax);
+        self.leave(LEAVE_STALE);
+    }
+
+    fn leave(&mut self, code: u32) {
+        asm!(self.a; mov eax, DWORD code as i32; jmp QWORD [rbp + stub_disp(STUB_EXIT)]);
+    }
+
+    fn cold_code(&mut self) {
+        // Cold code may add more of it (the jump of a sunk exit).
+        let mut i = 0;
+        while i < self.colds.len() {
+            let Cold { fixup, back, .. } = self.colds[i];
+            self.a.bind(fixup);
+            match self.colds[i].kind {
+                ColdKind::Helper { op, pc } => {
+                    self.call_helper(op, pc);
+                    self.jump_back(back);
+                }
+                ColdKind::Interpret { pc, sunk } => {
+                    let block = self.block;
+                    for op in &block.sunk_ops[sunk.range()] {
+                        self.op(op);
+                    }
+                    asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax);
+                    self.leave(LEAVE_INTERPRET);
+                }
+                ColdKind::Nan { d, fmt } => {
+                    self.cold_nan(d, fmt);
+                    self.jump_back(back);
+                }
+                ColdKind::Poll { pc } => self.cold_poll(pc),
+                ColdKind::Indirect => self.cold_indirect(),
+                ColdKind::Exit { exit, site } => self.cold_exit(exit, site),
+                ColdKind::SunkExit { exit, sunk } => self.cold_sunk_exit(exit, sunk),
+            }
+            i += 1;
+        }
+    }
+
+    fn jump_back(&mut self, back: usize) {
+        let fixup = self.a.jmp();
+        self.a.bind_to(fixup, back);
+    }
+}

@@ -1,0 +1,262 @@
+//! Loads, stores and atomics. User-mode lowering: guest address `a` is host `gs:[a]`; a fault is a
+//! host signal, mapped back through the block's fault points.
+
+use std::mem::offset_of;
+
+use dynasmrt::DynasmApi;
+
+use super::asm::{Bin, Cc, asm};
+use super::emit::Emission;
+use super::regs::{FLoc, Loc, RAX, RCX, X0, disp, loc, loc_f};
+use crate::ops::{Addr, AmoOp, FReg, Fmt, Op, Reg, Size, Width};
+use crate::state::{Consts, CpuState};
+
+/// Emits `$mn` with `$pre` operands before and `$post` after a guest memory operand.
+macro_rules! guest {
+    ($a:expr, $m:expr, [$($mn:tt)*], [$($pre:tt)*], [$($post:tt)*]) => {{
+        let (base, index, scale, disp) = $m;
+        match (base, index) {
+            (None, None) => asm!($a; gs $($mn)* $($pre)* [DWORD disp] $($post)*),
+            (Some(b), None) => match i8::try_from(disp) {
+                Ok(d) => asm!($a; gs $($mn)* $($pre)* [BYTE Rq(b) + d] $($post)*),
+                Err(_) => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + disp] $($post)*),
+            },
+            (Some(b), Some(i)) => match scale {
+                0 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) + disp] $($post)*),
+                1 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) * 2 + disp] $($post)*),
+                2 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) * 4 + disp] $($post)*),
+                _ => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) * 8 + disp] $($post)*),
+            },
+            (None, Some(i)) => match scale {
+                0 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(i) + disp] $($post)*),
+                1 => asm!($a; gs $($mn)* $($pre)* [NOSPLIT Rq(i) * 2 + disp] $($post)*),
+                2 => asm!($a; gs $($mn)* $($pre)* [Rq(i) * 4 + disp] $($post)*),
+                _ => asm!($a; gs $($mn)* $($pre)* [Rq(i) * 8 + disp] $($post)*),
+            },
+        }
+    }};
+}
+
+const RES_ADDR: i32 = disp(offset_of!(CpuState, res_addr));
+const RES_VALUE: i32 = disp(offset_of!(CpuState, res_value));
+const BOX_S: i32 = disp(offset_of!(CpuState, consts) + offset_of!(Consts, box_s));
+
+/// Base, index, scale, displacement of an x86 memory operand.
+pub(super) type Operand = (Option<u8>, Option<u8>, u8, i32);
+
+impl Emission<'_> {
+    /// The host operand of a guest address; loads an unpinned base into `rax`, an unpinned index
+    /// into `rcx`.
+    pub(super) fn address(&mut self, addr: Addr) -> Operand {
+        let base = (!addr.base.is_zero()).then(|| self.in_reg(addr.base, RAX));
+        let index = (!addr.index.is_zero()).then(|| self.in_reg(addr.index, RCX));
+        (base, index, addr.scale, addr.disp)
+    }
+
+    pub(super) fn load(&mut self, rd: Reg, addr: Addr, size: Size, signed: bool) {
+        self.fault_point();
+        let m = self.address(addr);
+        let d = if rd.is_zero() { RAX } else { self.dest(rd) };
+        let a = &mut self.a;
+        match (size, signed) {
+            (Size::B1, false) => guest!(a, m, [movzx], [Rd(d), BYTE], []),
+            (Size::B1, true) => guest!(a, m, [movsx], [Rq(d), BYTE], []),
+            (Size::B2, false) => guest!(a, m, [movzx], [Rd(d), WORD], []),
+            (Size::B2, true) => guest!(a, m, [movsx], [Rq(d), WORD], []),
+            (Size::B4, false) => guest!(a, m, [mov], [Rd(d),], []),
+            (Size::B4, true) => guest!(a, m, [movsxd], [Rq(d), DWORD], []),
+            (Size::B8, _) => guest!(a, m, [mov], [Rq(d),], []),
+        }
+        self.finish(rd, d);
+    }
+
+    pub(super) fn store(&mut self, rs: Reg, addr: Addr, size: Size) {
+        self.fault_point();
+        let mut m = self.address(addr);
+        if rs.is_zero() {
+            let a = &mut self.a;
+            match size {
+                Size::B1 => guest!(a, m, [mov], [BYTE], [, BYTE 0]),
+                Size::B2 => guest!(a, m, [mov], [WORD], [, WORD 0]),
+                Size::B4 => guest!(a, m, [mov], [DWORD], [, DWORD 0]),
+                Size::B8 => guest!(a, m, [mov], [QWORD], [, DWORD 0]),
+            }
+            return;
+        }
+        if m.0 == Some(RAX) && m.1 == Some(RCX) && matches!(loc(rs), Loc::M(_)) {
+            // Both scratch registers hold the address: fold it into one.
+            match m.2 {
+                0 => asm!(self.a; lea rax, [rax + rcx]),
+                1 => asm!(self.a; lea rax, [rax + rcx * 2]),
+                2 => asm!(self.a; lea rax, [rax + rcx * 4]),
+                _ => asm!(self.a; lea rax, [rax + rcx * 8]),
+            }
+            m.1 = None;
+        }
+        let scratch = if m.0 == Some(RAX) { RCX } else { RAX };
+        let s = self.in_reg(rs, scratch);
+        let a = &mut self.a;
+        match size {
+            Size::B1 => guest!(a, m, [mov], [], [, Rb(s)]),
+            Size::B2 => guest!(a, m, [mov], [], [, Rw(s)]),
+            Size::B4 => guest!(a, m, [mov], [], [, Rd(s)]),
+            Size::B8 => guest!(a, m, [mov], [], [, Rq(s)]),
+        }
+    }
+
+    pub(super) fn f_load(&mut self, fd: FReg, addr: Addr, fmt: Fmt) {
+        self.fault_point();
+        let m = self.address(addr);
+        let d = self.f_dest(fd);
+        match fmt {
+            Fmt::D => guest!(self.a, m, [vmovsd], [Rx(d), QWORD], []),
+            Fmt::S => {
+                guest!(self.a, m, [vmovss], [Rx(d), DWORD], []);
+                asm!(self.a; vorps Rx(d), Rx(d), [rbp + BOX_S]);
+            }
+        }
+        self.f_finish(fd, d, fmt);
+    }
+
+    pub(super) fn f_store(&mut self, fs: FReg, addr: Addr, fmt: Fmt) {
+        self.fault_point();
+        let m = self.address(addr);
+        let s = match loc_f(fs) {
+            FLoc::R(s) => s,
+            FLoc::M(slot) => {
+                asm!(self.a; vmovsd xmm0, QWORD [rbp + slot]);
+                X0
+            }
+        };
+        match fmt {
+            Fmt::D => guest!(self.a, m, [vmovsd], [QWORD], [, Rx(s)]),
+            Fmt::S => guest!(self.a, m, [vmovss], [DWORD], [, Rx(s)]),
+        }
+    }
+
+    /// Leaves for the interpreter, which reports the fault, if the address in `r` is misaligned.
+    fn check_aligned(&mut self, r: u8, size: Size, op: Op) -> super::emit::Cold {
+        let mask = (size.bytes() - 1) as i8;
+        asm!(self.a; test Rb(r), BYTE mask);
+        let fixup = self.a.jcc(Cc::Ne);
+        self.cold(fixup, op)
+    }
+
+    pub(super) fn amo(&mut self, op: AmoOp, rd: Reg, addr: Reg, src: Reg, size: Size) {
+        let whole = Op::Amo {
+            op,
+            rd,
+            addr,
+            src,
+            size,
+        };
+        let logic = match op {
+            AmoOp::And => Some(Bin::And),
+            AmoOp::Or => Some(Bin::Or),
+            AmoOp::Xor => Some(Bin::Xor),
+            _ => None,
+        };
+        let by_exchange = matches!(op, AmoOp::Add | AmoOp::Swap);
+        // A loop needs both scratch registers, so its address must be pinned.
+        let inline = by_exchange || (logic.is_some() && matches!(loc(addr), Loc::R(_)));
+        if !inline {
+            return self.helper(whole);
+        }
+        let p = self.in_reg(addr, RCX);
+        let cold = self.check_aligned(p, size, whole);
+        if by_exchange {
+            self.a.mov(RAX, loc(src));
+            self.fault_point();
+            match (op, size) {
+                (AmoOp::Add, Size::B8) => asm!(self.a; gs lock xadd [Rq(p)], rax),
+                (AmoOp::Add, _) => asm!(self.a; gs lock xadd [Rq(p)], eax),
+                (_, Size::B8) => asm!(self.a; gs xchg [Rq(p)], rax),
+                (_, _) => asm!(self.a; gs xchg [Rq(p)], eax),
+            }
+        } else if let Some(logic) = logic {
+            self.fault_point();
+            let w = match size {
+                Size::B8 => Width::W64,
+                _ => Width::W32,
+            };
+            match w {
+                Width::W64 => asm!(self.a; gs mov rax, [Rq(p)]),
+                Width::W32 => asm!(self.a; gs mov eax, [Rq(p)]),
+            }
+            let again = self.a.len();
+            self.a.mov(RCX, Loc::R(RAX));
+            self.a.bin(logic, w, RCX, loc(src));
+            match w {
+                Width::W64 => asm!(self.a; gs lock cmpxchg [Rq(p)], rcx),
+                Width::W32 => asm!(self.a; gs lock cmpxchg [Rq(p)], ecx),
+            }
+            let retry = self.a.jcc(Cc::Ne);
+            self.a.bind_to(retry, again);
+        }
+        if !rd.is_zero() {
+            if size == Size::B4 {
+                self.a.sext32(RAX, Loc::R(RAX));
+            }
+            self.finish(rd, RAX);
+        }
+        self.rejoin(cold);
+    }
+
+    pub(super) fn lr(&mut self, rd: Reg, addr: Reg, size: Size) {
+        let p = self.in_reg(addr, RCX);
+        let cold = self.check_aligned(p, size, Op::Lr { rd, addr, size });
+        self.fault_point();
+        match size {
+            Size::B8 => asm!(self.a; gs mov rax, [Rq(p)]),
+            _ => asm!(self.a; gs mov eax, [Rq(p)]),
+        }
+        asm!(self.a
+            ; mov [rbp + RES_ADDR], Rq(p)
+            ; mov [rbp + RES_VALUE], rax
+        );
+        if !rd.is_zero() {
+            if size == Size::B4 {
+                self.a.sext32(RAX, Loc::R(RAX));
+            }
+            self.finish(rd, RAX);
+        }
+        self.rejoin(cold);
+    }
+
+    pub(super) fn sc(&mut self, rd: Reg, addr: Reg, src: Reg, size: Size) {
+        let whole = Op::Sc {
+            rd,
+            addr,
+            src,
+            size,
+        };
+        if matches!((loc(addr), loc(src)), (Loc::M(_), Loc::M(_))) {
+            return self.helper(whole);
+        }
+        let p = self.in_reg(addr, RCX);
+        let cold = self.check_aligned(p, size, whole);
+        let s = self.in_reg(src, RCX);
+        // The mov between keeps the flags of the comparison: not equal means failure, below.
+        asm!(self.a
+            ; cmp [rbp + RES_ADDR], Rq(p)
+            ; mov QWORD [rbp + RES_ADDR], DWORD -1
+        );
+        let fail = self.a.jcc(Cc::Ne);
+        asm!(self.a; mov rax, [rbp + RES_VALUE]);
+        self.fault_point();
+        match size {
+            Size::B8 => asm!(self.a; gs lock cmpxchg [Rq(p)], Rq(s)),
+            _ => asm!(self.a; gs lock cmpxchg [Rq(p)], Rd(s)),
+        }
+        self.a.bind(fail);
+        if !rd.is_zero() {
+            self.set_to(rd, Cc::Ne);
+        }
+        self.rejoin(cold);
+    }
+
+    pub(super) fn fence(&mut self) {
+        // Cheaper than mfence, and the same order for ordinary memory.
+        asm!(self.a; lock or DWORD [rsp], BYTE 0);
+    }
+}

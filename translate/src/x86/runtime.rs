@@ -1,0 +1,250 @@
+//! The common stubs: into generated code, out of it, and from it into Rust.
+//!
+//! Generated code reaches them through pointers in the state, so that blocks are position
+//! independent and hold no addresses.
+
+use std::mem::offset_of;
+
+use dynasmrt::DynasmApi;
+
+use super::asm::{Asm, asm};
+use super::regs::{PINNED, PINNED_F, disp};
+use crate::ops::{ExitId, Op, Trap};
+use crate::state::{Consts, CpuState};
+
+/// `eax` on the way out: below, an exit's number.
+const LEAVE_OTHER: u32 = 0x1_0000;
+pub(super) const LEAVE_POLL: u32 = LEAVE_OTHER;
+const LEAVE_INDIRECT: u32 = LEAVE_OTHER + 1;
+pub(super) const LEAVE_STALE: u32 = LEAVE_OTHER + 2;
+const LEAVE_HOST_FAULT: u32 = LEAVE_OTHER + 3;
+const LEAVE_HELPER_FAULT: u32 = LEAVE_OTHER + 4;
+pub(super) const LEAVE_INTERPRET: u32 = LEAVE_OTHER + 5;
+pub(super) const LEAVE_TRAP: u32 = LEAVE_OTHER + 0x100;
+
+/// Indices into `CpuState::stubs`.
+pub(super) const STUB_EXIT: usize = 0;
+pub(super) const STUB_INDIRECT: usize = 1;
+pub(super) const STUB_HELPER: usize = 2;
+
+pub(super) const fn stub_disp(index: usize) -> i32 {
+    disp(offset_of!(CpuState, stubs) + 8 * index)
+}
+
+/// Runs one op on the state; gives 0, or 1 if its access faulted (the fault is in the state).
+pub type HelperFn = unsafe extern "C" fn(*mut CpuState, *const Op) -> u32;
+
+/// Why generated code came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Through an exit that is not linked, of the block whose code begins at `state.exit_block`;
+    /// `state.pc` is the target.
+    Exit(ExitId),
+    /// `state.pc` was not in the jump cache.
+    Indirect,
+    /// A request is pending; `state.pc` is where to go on.
+    Request,
+    /// The block at `state.pc` was invalidated.
+    Stale,
+    /// The instruction at `state.pc` is one for the run loop.
+    Trap(Trap),
+    /// A memory access of generated code faulted at host address `state.exit_block`.
+    HostFault,
+    /// A helper's access faulted; `state.pc` is the instruction, the fault is in the state.
+    HelperFault,
+    /// The instruction at `state.pc` needs the interpreter.
+    Interpret,
+}
+
+impl Leave {
+    fn from_code(code: u32) -> Leave {
+        const TRAPS: [Trap; 7] = [
+            Trap::Ecall,
+            Trap::Ebreak,
+            Trap::Illegal,
+            Trap::FenceI,
+            Trap::Csr,
+            Trap::Fetch,
+            Trap::Pause,
+        ];
+        match code {
+            LEAVE_POLL => Leave::Request,
+            LEAVE_INDIRECT => Leave::Indirect,
+            LEAVE_STALE => Leave::Stale,
+            LEAVE_HOST_FAULT => Leave::HostFault,
+            LEAVE_HELPER_FAULT => Leave::HelperFault,
+            LEAVE_INTERPRET => Leave::Interpret,
+            code if code < LEAVE_OTHER => Leave::Exit(code as ExitId),
+            code => Leave::Trap(TRAPS[(code - LEAVE_TRAP) as usize]),
+        }
+    }
+}
+
+/// The stubs as bytes, to be placed in executable memory at any address.
+#[derive(Debug)]
+pub struct StubCode {
+    /// Position-independent code.
+    pub bytes: Vec<u8>,
+    enter: usize,
+    fault: usize,
+    stubs: [usize; 3],
+}
+
+/// The stubs at their place.
+#[derive(Clone, Copy, Debug)]
+pub struct Runtime {
+    enter: extern "C" fn(*mut CpuState, *const u8) -> u32,
+    fault: *const u8,
+    stubs: [u64; 3],
+}
+
+// SAFETY: the pointers lead to code, which nobody writes after it was placed.
+unsafe impl Send for Runtime {}
+// SAFETY: as above.
+unsafe impl Sync for Runtime {}
+
+const HOST_RSP: i32 = disp(offset_of!(CpuState, host_rsp));
+const HOST_MXCSR: i32 = disp(offset_of!(CpuState, host_mxcsr));
+const MXCSR: i32 = disp(offset_of!(CpuState, mxcsr));
+pub(super) const MXCSR_NOW: i32 = disp(offset_of!(CpuState, mxcsr_now));
+pub(super) const FFLAGS: i32 = disp(offset_of!(CpuState, fflags));
+pub(super) const FLAG_TABLE: i32 =
+    disp(offset_of!(CpuState, consts) + offset_of!(Consts, flags_of_mxcsr));
+
+impl StubCode {
+    /// Assembles the stubs.
+    pub fn assemble() -> StubCode {
+        let mut a = Asm::default();
+        let enter = a.len();
+        asm!(a
+            ; push rbx ; push rbp ; push r12 ; push r13 ; push r14 ; push r15
+            ; sub rsp, BYTE 8
+            ; lea rbp, [rdi + super::regs::BIAS]
+            ; mov rax, rsi
+            ; mov [rbp + HOST_RSP], rsp
+            ; stmxcsr [rbp + HOST_MXCSR]
+        );
+        load_pinned(&mut a);
+        asm!(a; jmp rax);
+
+        // A host fault: every register is as the faulting instruction left it.
+        let fault = a.len();
+        asm!(a; mov eax, DWORD LEAVE_HOST_FAULT as i32);
+        let exit = a.len();
+        save_pinned(&mut a);
+        let leave = a.len();
+        asm!(a
+            ; mov rsp, [rbp + HOST_RSP]
+            ; add rsp, BYTE 8
+            ; pop r15 ; pop r14 ; pop r13 ; pop r12 ; pop rbp ; pop rbx
+            ; ret
+        );
+
+        let indirect = a.len();
+        asm!(a; mov eax, DWORD LEAVE_INDIRECT as i32);
+        let to_exit = a.jmp();
+        a.bind_to(to_exit, exit);
+
+        // Called with the op in rax. Registers go through the state, where the helper works.
+        let helper = a.len();
+        save_pinned(&mut a);
+        asm!(a
+            ; lea rdi, [rbp - super::regs::BIAS]
+            ; mov rsi, rax
+            ; sub rsp, BYTE 8
+            ; call QWORD [rbp + stub_disp(3)]
+            ; add rsp, BYTE 8
+            ; test eax, eax
+        );
+        let faulted = a.jcc(super::asm::Cc::Ne);
+        load_pinned(&mut a);
+        asm!(a; ret);
+        a.bind(faulted);
+        // The state is complete already.
+        asm!(a; mov eax, DWORD LEAVE_HELPER_FAULT as i32);
+        let to_leave = a.jmp();
+        a.bind_to(to_leave, leave);
+
+        StubCode {
+            bytes: a.code,
+            enter,
+            fault,
+            stubs: [exit, indirect, helper],
+        }
+    }
+
+    /// The stubs, placed at `base`.
+    ///
+    /// # Safety
+    /// `bytes` must be at `base`, executable, and stay there as long as the result is used.
+    pub unsafe fn placed_at(&self, base: *const u8) -> Runtime {
+        let at = |offset: usize| base.wrapping_add(offset);
+        Runtime {
+            // SAFETY: the caller placed the code; its signature is the stub's contract.
+            enter: unsafe {
+                std::mem::transmute::<*const u8, extern "C" fn(*mut CpuState, *const u8) -> u32>(
+                    at(self.enter),
+                )
+            },
+            fault: at(self.fault),
+            stubs: self.stubs.map(|s| at(s) as u64),
+        }
+    }
+}
+
+impl Runtime {
+    /// Makes generated code run on `state` find the stubs and the helper.
+    pub fn install(&self, state: &mut CpuState, helper: HelperFn) {
+        state.stubs[..3].copy_from_slice(&self.stubs);
+        state.stubs[3] = helper as usize as u64;
+    }
+
+    /// Runs generated code until it leaves.
+    ///
+    /// # Safety
+    /// `state` must be this thread's, with these stubs installed; `code` must be the entry of a
+    /// block for the state's mode that cannot be freed before this returns; the `gs` base must be
+    /// the guest's.
+    #[inline]
+    pub unsafe fn enter(&self, state: *mut CpuState, code: *const u8) -> Leave {
+        Leave::from_code((self.enter)(state, code))
+    }
+
+    /// Where a signal handler sends a faulting block.
+    pub fn fault_stub(&self) -> *const u8 {
+        self.fault
+    }
+}
+
+/// Pinned registers and the rounding mode, from the state.
+fn load_pinned(a: &mut Asm) {
+    asm!(a; ldmxcsr [rbp + MXCSR]);
+    for (guest, host) in PINNED_F {
+        let m = disp(offset_of!(CpuState, f) + 8 * usize::from(guest));
+        asm!(a; vmovsd Rx(host), QWORD [rbp + m]);
+    }
+    for (guest, host) in PINNED {
+        let m = disp(offset_of!(CpuState, x) + 8 * usize::from(guest));
+        asm!(a; mov Rq(host), [rbp + m]);
+    }
+}
+
+/// Pinned registers and accrued flags, to the state; keeps rax. Then the host's own MXCSR.
+fn save_pinned(a: &mut Asm) {
+    for (guest, host) in PINNED {
+        let m = disp(offset_of!(CpuState, x) + 8 * usize::from(guest));
+        asm!(a; mov [rbp + m], Rq(host));
+    }
+    for (guest, host) in PINNED_F {
+        let m = disp(offset_of!(CpuState, f) + 8 * usize::from(guest));
+        asm!(a; vmovsd QWORD [rbp + m], Rx(host));
+    }
+    asm!(a
+        ; stmxcsr [rbp + MXCSR_NOW]
+        ; mov ecx, [rbp + MXCSR_NOW]
+        ; and ecx, BYTE 0x3f
+        ; movzx ecx, BYTE [rbp + rcx + FLAG_TABLE]
+        ; or [rbp + FFLAGS], ecx
+        ; ldmxcsr [rbp + HOST_MXCSR]
+    );
+}
