@@ -1,0 +1,49 @@
+//! `hartscope demo`: the guest that is built into the binary (sources in `hartscope/demo/`).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+
+use crate::cli::DemoOptions;
+use crate::guest::{engine_backend, start};
+use crate::{fail, print};
+
+static GUEST: &[u8] = include_bytes!("../demo/demo.elf");
+
+/// Runs the demo; returns only if it could not be started.
+pub fn run(options: &DemoOptions) -> i32 {
+    let file = match guest_file() {
+        Ok(file) => file,
+        Err(error) => return fail(&format!("cannot unpack the demo: memory file: {error}"), 1),
+    };
+    let status = print(&format!(
+        "Each of {} harts runs on a host thread of its own; all share one translation cache.\n\n",
+        options.harts
+    ));
+    if status != 0 {
+        return status;
+    }
+    start(linux_user::Options {
+        program: format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+        args: vec!["demo".into(), options.harts.to_string().into()],
+        engine: vcpu::Config {
+            backend: engine_backend(options.backend),
+            pin: options.pin,
+            ..vcpu::Config::default()
+        },
+        ..linux_user::Options::default()
+    })
+}
+
+/// The guest as a file without a name.
+fn guest_file() -> io::Result<File> {
+    // SAFETY: the name is a C string, and the result is checked.
+    let fd = unsafe { libc::memfd_create(c"hartscope-demo".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor.
+    let mut file = unsafe { File::from_raw_fd(fd) };
+    file.write_all(GUEST)?;
+    Ok(file)
+}

@@ -1,0 +1,78 @@
+//! What the tests that run guests share: building them, and running commands within bounds.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+pub mod elf;
+pub mod process;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The binary under test.
+pub const HARTSCOPE: &str = env!("CARGO_BIN_EXE_hartscope");
+
+/// The reference emulator.
+pub const QEMU: &str = "qemu-riscv64";
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where tests put what they build.
+pub fn scratch() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// The machine that a guest is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    Riscv64,
+    Native,
+}
+
+/// Compiles a C program statically and returns where it is.
+///
+/// Both machines get the same flags; contraction to fused operations is off because the two
+/// would not round alike.
+pub fn compile<S: AsRef<OsStr>>(
+    source: &Path,
+    machine: Machine,
+    extra: &[S],
+) -> Result<PathBuf, String> {
+    let (compiler, directory) = match machine {
+        Machine::Riscv64 => ("riscv64-linux-gnu-gcc", "riscv64"),
+        Machine::Native => ("gcc", "native"),
+    };
+    let directory = scratch().join(directory);
+    std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    let program = directory.join(source.file_stem().unwrap_or_default());
+    let output = Command::new(compiler)
+        .args([
+            "-O2",
+            "-static",
+            "-pthread",
+            "-std=gnu11",
+            "-Wall",
+            "-ffp-contract=off",
+        ])
+        .arg("-o")
+        .arg(&program)
+        .arg(source)
+        .args(extra)
+        .arg("-lm")
+        .output()
+        .map_err(|error| format!("{compiler}: {error}: run 'cargo xtask setup'"))?;
+    if output.status.success() {
+        Ok(program)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Compiles `tests/guests/NAME.c` for riscv64.
+pub fn guest(name: &str) -> PathBuf {
+    let source = repository().join(format!("tests/guests/{name}.c"));
+    compile::<&str>(&source, Machine::Riscv64, &[]).unwrap_or_else(|error| panic!("{error}"))
+}

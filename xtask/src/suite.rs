@@ -1,0 +1,62 @@
+//! The steps of each task.
+
+use crate::step::Step;
+
+/// Everything that CI runs, cheapest first, so that a slip shows early.
+pub fn everything() -> Vec<Step> {
+    vec![
+        tools(),
+        Step::new("format", 1, "cargo fmt --all --check"),
+        Step::new(
+            "lints",
+            10,
+            "cargo clippy --workspace --all-targets --quiet -- -D warnings",
+        ),
+        // With debug assertions and overflow checks; the guests run in the release profile below.
+        Step::new(
+            "rooms",
+            15,
+            "cargo test --workspace --exclude hartscope --no-fail-fast",
+        ),
+        Step::new(
+            "guests",
+            15,
+            "cargo test --release --package hartscope --no-fail-fast",
+        ),
+        loom(),
+    ]
+}
+
+/// The cross compiler and QEMU.
+pub fn tools() -> Step {
+    Step::new("tools", 10, "sh ci/install-tools.sh")
+}
+
+/// The loom models and their mutations.
+pub fn loom() -> Step {
+    Step::new("loom", 15, "sh ci/loom.sh")
+}
+
+/// The long differential test of the ISA.
+pub fn fuzz(args: &[String]) -> Step {
+    Step::new(
+        "fuzz",
+        600,
+        "cargo run --release --package bench --bin isa-fuzz --",
+    )
+    .args(args)
+}
+
+/// The benchmark suite.
+pub fn bench(args: &[String]) -> Step {
+    Step::new("bench", 120, "cargo run --release --package bench --").args(args)
+}
+
+/// Builds the demo guest that the binary embeds.
+pub fn demo_guest() -> Step {
+    Step::new(
+        "demo guest",
+        1,
+        "sh hartscope/demo/build.sh hartscope/demo/demo.elf",
+    )
+}
