@@ -1,1 +1,0 @@
-//! Benchmarks: guest programs and micro-benchmarks.

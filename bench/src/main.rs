@@ -1,0 +1,132 @@
+//! `cargo run --release -p bench`: builds the guest programs, measures them natively, under QEMU
+//! and under both back ends of hartscope in one interleaved run, and reports the ratios.
+//!
+//! Rules:
+//! 1. Whatever is missing is installed or is an error: nothing is skipped silently.
+//! 2. Every run's output is compared with the native program's; a difference is a failure.
+//! 3. The contenders take turns, so that a slow moment of the machine hits them all; the minimum
+//!    of all runs counts.
+
+mod build;
+mod check;
+mod machine;
+mod measure;
+mod process;
+mod programs;
+mod report;
+mod results;
+mod start_up;
+mod tools;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::programs::Program;
+use crate::tools::Tools;
+
+/// Measures guest programs: native, qemu-riscv64, hartscope, hartscope --backend interp.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Options {
+    /// Runs of each program and contender; the fastest counts.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Amount of work in percent.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10000))]
+    scale: u32,
+    /// Amount of work for the interpreter, which is slow, and for the native run that it is
+    /// compared with.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10000))]
+    interp_scale: u32,
+    /// Only programs whose name contains one of these (may be repeated or separated by commas).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave the interpreter out.
+    #[arg(long)]
+    no_interp: bool,
+    /// Leave QEMU out.
+    #[arg(long)]
+    no_qemu: bool,
+    /// Compare outputs only, on a small scale, with 1, 2 and 8 threads.
+    #[arg(long)]
+    check: bool,
+    /// Where the results go as JSON [default: bench.json in the target directory].
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the table as Markdown too.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Measure this hartscope, not the one of this source tree.
+    #[arg(long, value_name = "FILE")]
+    hartscope: Option<PathBuf>,
+}
+
+/// What stops the benchmark.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tool is missing or failed.
+    #[error("{0}")]
+    Tool(String),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A measured program went wrong.
+    #[error("{0}")]
+    Run(String),
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every output was right.
+fn run(options: &Options) -> Result<bool, Error> {
+    let programs: Vec<Program> = programs::all()
+        .into_iter()
+        .filter(|p| {
+            options.only.is_empty() || options.only.iter().any(|o| p.label().contains(o.as_str()))
+        })
+        .collect();
+    if programs.is_empty() {
+        let names = options.only.join(", ");
+        return Err(Error::Tool(format!("no program is called {names}")));
+    }
+    let tools = Tools::find(options.hartscope.clone())?;
+    build::guests(&tools, &programs)?;
+    if options.check {
+        return check::outputs(&tools, &programs, options);
+    }
+    let results = measure::all(&tools, &programs, options)?;
+    print!("{}", report::text(&results));
+    let json = options
+        .json
+        .clone()
+        .unwrap_or_else(|| tools.target.join("bench.json"));
+    write(&json, &results::to_json(&results))?;
+    println!("results: {}", json.display());
+    if let Some(file) = &options.markdown {
+        write(file, &report::markdown(&results))?;
+    }
+    Ok(results.wrong_outputs.is_empty())
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| Error::File {
+        path: path.to_path_buf(),
+        source,
+    })
+}
