@@ -20,7 +20,6 @@ pub struct Step {
     name: &'static str,
     limit: Duration,
     words: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
 }
 
 /// What the steps have shown so far.
@@ -49,19 +48,12 @@ impl Step {
             name,
             limit: Duration::from_secs(minutes * 60),
             words: line.split_whitespace().map(String::from).collect(),
-            environment: Vec::new(),
         }
     }
 
     /// Adds words that may contain blanks.
     pub fn args(mut self, args: &[String]) -> Step {
         self.words.extend_from_slice(args);
-        self
-    }
-
-    /// Sets an environment variable.
-    pub fn env(mut self, name: &'static str, value: &'static str) -> Step {
-        self.environment.push((name, value));
         self
     }
 
@@ -85,7 +77,6 @@ impl Step {
     fn start(&self) -> std::io::Result<Child> {
         Command::new(&self.words[0])
             .args(&self.words[1..])
-            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0)

@@ -27,7 +27,7 @@ pub use run::{Backend, EnvEdit, RunOptions};
 #[derive(Debug, PartialEq)]
 pub enum Command {
     /// Run a Linux program.
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Run the guest that is built in.
     Demo(DemoOptions),
     /// Print this text on standard output and succeed.
@@ -189,7 +189,7 @@ mod tests {
         parse_words(line).expect_err(line).to_string()
     }
 
-    fn run_options(line: &str) -> RunOptions {
+    fn run_options(line: &str) -> Box<RunOptions> {
         match parse_words(line) {
             Ok(Command::Run(options)) => options,
             other => panic!("{line}: {other:?}"),

@@ -320,7 +320,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             UsageError::new("no program: usage: hartscope run [OPTIONS] PROGRAM [ARGS…]")
         })?;
     options.args = rest.into();
-    Ok(Command::Run(options))
+    Ok(Command::Run(Box::new(options)))
 }
 
 pub(super) fn parse_backend(value: &OsStr) -> Result<Backend, UsageError> {
