@@ -24,6 +24,7 @@ pub fn everything() -> Vec<Step> {
             "cargo test --release --package hartscope --no-fail-fast",
         ),
         loom(),
+        Step::new("benchmark outputs", 10, "cargo run --release --package bench -- --check"),
     ]
 }
 
