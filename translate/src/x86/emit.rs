@@ -7,7 +7,7 @@ use super::control::PC;
 use super::regs::disp;
 use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp};
 use super::{FaultPoint, HostCode, Site};
-use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, SunkRange};
+use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
 
 /// Out-of-line code to come.
 pub(super) struct Cold {
@@ -23,6 +23,8 @@ pub(super) enum ColdKind {
     Helper { op: Op, pc: u64 },
     /// Run the sunk ops, and leave: the interpreter goes on at `pc`.
     Interpret { pc: u64, sunk: SunkRange },
+    /// The result of a quiet comparison with a NaN, come back.
+    Unordered { rd: Reg },
     /// Put the canonical NaN into `d`, come back.
     Nan { d: u8, fmt: Fmt },
     /// Leave with `pc` because a request is pending.
@@ -108,6 +110,15 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     buffers.helper_fixups = e.helper_fixups;
 }
 
+/// The first op of the next instruction that has any, if the current one is over.
+fn next_insn(ops: &[Op]) -> Option<(u64, &Op, &[Op])> {
+    match ops {
+        [Op::Insn { .. }, Op::Insn { .. }, ..] => next_insn(&ops[1..]),
+        [Op::Insn { pc, .. }, op, rest @ ..] => Some((*pc, op, rest)),
+        _ => None,
+    }
+}
+
 impl Emission<'_> {
     fn hot(&mut self) {
         let block = self.block;
@@ -115,10 +126,10 @@ impl Emission<'_> {
         while let [op, rest @ ..] = ops {
             ops = rest;
             // A comparison and a following branch on its result share the flags.
-            if let [Op::Insn { pc, .. }, branch, rest @ ..] = rest
+            if let Some((pc, branch, rest)) = next_insn(rest)
                 && self.compare_and_branch(op, branch)
             {
-                self.pc = *pc;
+                self.pc = pc;
                 ops = rest;
             } else if !self.compared {
                 self.op(op);
@@ -137,11 +148,11 @@ impl Emission<'_> {
             Op::FCmp {
                 op,
                 fmt,
-                quiet: false,
+                quiet,
                 rd,
                 a,
                 b,
-            } if !rd.is_zero() => (self.f_compare(op, fmt, rd, a, b), rd),
+            } if !rd.is_zero() => (self.f_cmp(op, fmt, quiet, rd, a, b), rd),
             Op::Alu {
                 op: op @ (AluOp::Slt | AluOp::Sltu),
                 rd,
@@ -359,6 +370,10 @@ impl Emission<'_> {
                     }
                     asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax);
                     self.leave(LEAVE_INTERPRET);
+                }
+                ColdKind::Unordered { rd } => {
+                    self.cold_unordered(rd);
+                    self.jump_back(back);
                 }
                 ColdKind::Nan { d, fmt } => {
                     self.cold_nan(d, fmt);

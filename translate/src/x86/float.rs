@@ -12,7 +12,7 @@ use std::mem::offset_of;
 
 use dynasmrt::DynasmApi;
 
-use super::asm::{Bin, Cc, asm};
+use super::asm::{Bin, Cc, Fixup, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::regs::{FLoc, Loc, RAX, RCX, X0, X1, X2, disp, loc, loc_f};
 use super::runtime::{FFLAGS, FLAG_TABLE, MXCSR_NOW};
@@ -277,30 +277,29 @@ impl Emission<'_> {
         self.rejoin(cold);
     }
 
-    pub(super) fn f_cmp(&mut self, op: FCmpOp, fmt: Fmt, quiet: bool, rd: Reg, fa: FReg, fb: FReg) {
-        if !quiet {
-            self.f_compare(op, fmt, rd, fa, fb);
-            return;
-        }
-        let whole = Op::FCmp {
-            op,
-            fmt,
-            quiet,
-            rd,
-            a: fa,
-            b: fb,
-        };
+    /// Compares into `rd`; the flags then hold the returned condition.
+    pub(super) fn f_cmp(
+        &mut self,
+        op: FCmpOp,
+        fmt: Fmt,
+        quiet: bool,
+        rd: Reg,
+        fa: FReg,
+        fb: FReg,
+    ) -> Cc {
         let (a, b) = (self.f_in(fa, X0, fmt), self.f_in(fb, X1, fmt));
-        let cold = self.no_nan(a, b, fmt, whole);
-        self.f_compare(op, fmt, rd, fa, fb);
-        let (first, second) = cold;
-        self.rejoin(first);
-        self.rejoin(second);
+        let nans = quiet.then(|| [self.is_nan(a, fmt), self.is_nan(b, fmt)]);
+        let cc = self.compare(op, fmt, rd, a, b);
+        // With a NaN the answer is no, and nothing is raised.
+        for fixup in nans.into_iter().flatten() {
+            let back = self.a.len();
+            let kind = ColdKind::Unordered { rd };
+            self.colds.push(Cold { fixup, back, kind });
+        }
+        cc
     }
 
-    /// Compares into `rd`; the flags then hold the returned condition.
-    pub(super) fn f_compare(&mut self, op: FCmpOp, fmt: Fmt, rd: Reg, fa: FReg, fb: FReg) -> Cc {
-        let (a, b) = (self.f_in(fa, X0, fmt), self.f_in(fb, X1, fmt));
+    fn compare(&mut self, op: FCmpOp, fmt: Fmt, rd: Reg, a: u8, b: u8) -> Cc {
         if op == FCmpOp::Eq {
             match fmt {
                 Fmt::D => asm!(self.a; vcmpsd xmm0, Rx(a), Rx(b), BYTE 0),
@@ -316,21 +315,25 @@ impl Emission<'_> {
             Fmt::S => asm!(self.a; vcomiss Rx(b), Rx(a)),
         }
         let cc = if op == FCmpOp::Lt { Cc::A } else { Cc::Ae };
-        self.set_to(rd, cc);
+        if !rd.is_zero() {
+            self.set_to(rd, cc);
+        }
         cc
     }
 
-    /// Sends NaN operands to the interpreter without touching the host's flags.
-    fn no_nan(&mut self, a: u8, b: u8, fmt: Fmt, op: Op) -> (Cold, Cold) {
-        let mut one = |r: u8| {
-            match fmt {
-                Fmt::D => asm!(self.a; vmovq rax, Rx(r); add rax, rax; cmp rax, [rbp + INF2_D]),
-                Fmt::S => asm!(self.a; vmovd eax, Rx(r); add eax, eax; cmp eax, [rbp + INF2_S]),
-            }
-            let nan = self.a.jcc(Cc::A);
-            self.cold(nan, op)
-        };
-        (one(a), one(b))
+    /// Branches if `r` is a NaN, without touching the host's floating-point flags.
+    fn is_nan(&mut self, r: u8, fmt: Fmt) -> Fixup {
+        match fmt {
+            Fmt::D => asm!(self.a; vmovq rax, Rx(r); add rax, rax; cmp rax, [rbp + INF2_D]),
+            Fmt::S => asm!(self.a; vmovd eax, Rx(r); add eax, eax; cmp eax, [rbp + INF2_S]),
+        }
+        self.a.jcc(Cc::A)
+    }
+
+    /// The result of comparing a NaN: 0, with flags that make `Ne`, `A` and `Ae` false.
+    pub(super) fn cold_unordered(&mut self, rd: Reg) {
+        self.a.mov_imm(loc(rd), 0);
+        asm!(self.a; xor eax, eax; stc);
     }
 
     pub(super) fn f_to_int(&mut self, fmt: Fmt, to: IntFmt, rm: Rm, rd: Reg, fa: FReg) {

@@ -1,7 +1,18 @@
-//! What each op means: directed cases through the interpreter.
+//! What each op means: directed cases through the interpreter, and the interpreter against the
+//! emitter.
 
 mod control;
 mod float;
 mod integer;
 mod memory;
 mod world;
+
+#[cfg(target_arch = "x86_64")]
+mod differential;
+#[cfg(target_arch = "x86_64")]
+mod jit;
+#[cfg(target_arch = "x86_64")]
+#[path = "../softfloat/operands.rs"]
+mod operands;
+#[cfg(target_arch = "x86_64")]
+mod random_ops;

@@ -1,0 +1,725 @@
+//! Lazy evaluation: cheap register computations wait until somebody needs their result.
+//!
+//! Many results are overwritten before anyone looks: the halves of a rotation, the scaled index of
+//! an address, the upper part of a constant. Such an op is held back as *pending*: it says how to
+//! compute its register from what the registers physically hold now. A later op that can absorb it
+//! does (an address, a rotation, an immediate); one that overwrites the register drops it; one
+//! that needs it otherwise, or overwrites a register that it reads, makes it run first.
+//!
+//! Rules:
+//! 1. Only an op whose register is written again later in the block may wait.
+//! 2. When a register gets a pending op, other pending ops that read it physically have run. So a
+//!    pending op reads the register of another pending op only if it is the younger one; running
+//!    all of them youngest first is always right, and there are no cycles.
+//! 3. Where the guest's state can be seen, the pending ops are run or declared sunk: everything
+//!    before polls, traps and the block's end; as `Sunk` before what may fault or leave for the
+//!    interpreter; on the way out for side exits.
+
+use super::operands::{dest, each_source, sources};
+use crate::ops::{Addr, AluOp, Block, Cond, Exit, Op, Reg, SunkRange, UnOp, Width};
+
+/// The pass, with its buffers.
+#[derive(Debug, Default)]
+pub struct Lazy {
+    input: Vec<Op>,
+    /// For each input op, whether its register is written again in the block.
+    rewritten: Vec<bool>,
+}
+
+impl Lazy {
+    /// Rewrites the block's ops.
+    pub fn run(&mut self, block: &mut Block) {
+        self.input.clear();
+        std::mem::swap(&mut self.input, &mut block.ops);
+        self.mark_rewritten();
+        let mut pass = Pass {
+            out: &mut block.ops,
+            sunk_ops: &mut block.sunk_ops,
+            exits: &mut block.exits,
+            pending: [None; 32],
+            waiting: 0,
+            order: Order::default(),
+            declared: None,
+        };
+        for (op, &rewritten) in self.input.iter().zip(&self.rewritten) {
+            pass.op(*op, rewritten);
+        }
+    }
+
+    fn mark_rewritten(&mut self) {
+        self.rewritten.clear();
+        self.rewritten.resize(self.input.len(), false);
+        let mut written = 0u32;
+        for (op, rewritten) in self.input.iter().zip(&mut self.rewritten).rev() {
+            if let Some(rd) = dest(op) {
+                *rewritten = written >> rd.index() & 1 != 0;
+                written |= 1 << rd.index();
+            }
+        }
+    }
+}
+
+/// Registers in the order in which they became pending, oldest first.
+#[derive(Default)]
+struct Order {
+    regs: [u8; 32],
+    len: usize,
+}
+
+impl Order {
+    fn push(&mut self, r: Reg) {
+        self.regs[self.len] = r.0;
+        self.len += 1;
+    }
+
+    fn remove(&mut self, r: Reg) {
+        if let Some(at) = self.regs[..self.len].iter().position(|&x| x == r.0) {
+            self.regs.copy_within(at + 1..self.len, at);
+            self.len -= 1;
+        }
+    }
+
+    fn youngest_first(&self) -> impl Iterator<Item = Reg> {
+        self.regs[..self.len].iter().rev().map(|&r| Reg(r))
+    }
+}
+
+struct Pass<'a> {
+    out: &'a mut Vec<Op>,
+    sunk_ops: &'a mut Vec<Op>,
+    exits: &'a mut Vec<Exit>,
+    /// The pending op of each register, and what it physically reads.
+    pending: [Option<(Op, u32)>; 32],
+    /// Registers that have a pending op, as a mask.
+    waiting: u32,
+    order: Order,
+    /// The pending ops as last written to `sunk_ops`, while they are unchanged.
+    declared: Option<SunkRange>,
+}
+
+impl Pass<'_> {
+    fn op(&mut self, op: Op, rewritten: bool) {
+        match op {
+            Op::Insn { .. } | Op::Point(_) | Op::Count { .. } | Op::Fence => {
+                self.out.push(op);
+                return;
+            }
+            Op::Jump { .. } | Op::Trap(_) | Op::Poll { .. } => {
+                self.run_all();
+                self.out.push(op);
+                return;
+            }
+            _ => {}
+        }
+        let rd = dest(&op);
+        if let Some(rd) = rd {
+            self.run_readers(rd);
+        }
+        let op = self.absorb(op);
+        match op {
+            Op::Branch { exit, .. } | Op::BranchImm { exit, .. } => {
+                if self.exits[usize::from(exit)].poll {
+                    // The poll looks at all registers, and a loop should not pay on its way back.
+                    self.run_all();
+                    self.out.push(op);
+                } else {
+                    self.exits[usize::from(exit)].sunk = self.declare();
+                    self.out.push(op);
+                }
+            }
+            // These absorb nothing, so their sources are not pending any more.
+            Op::JumpReg { .. }
+            | Op::Amo { .. }
+            | Op::Lr { .. }
+            | Op::Sc { .. }
+            | Op::CboZero { .. }
+            | Op::CboTouch { .. } => {
+                self.run_all();
+                self.out.push(op);
+            }
+            _ if rewritten && may_wait(&op) => self.hold(op),
+            _ => {
+                if may_leave(&op) {
+                    let sunk = self.declare();
+                    if sunk.len != 0 {
+                        self.out.push(Op::Sunk(sunk));
+                    }
+                }
+                self.out.push(op);
+                self.written(rd);
+            }
+        }
+    }
+
+    /// `rd` has just been written: what was pending for it is dead.
+    fn written(&mut self, rd: Option<Reg>) {
+        if let Some(rd) = rd {
+            self.forget(rd);
+        }
+    }
+
+    fn forget(&mut self, r: Reg) {
+        if self.waiting >> r.index() & 1 != 0 {
+            self.waiting &= !(1 << r.index());
+            self.pending[r.index()] = None;
+            self.order.remove(r);
+            self.declared = None;
+        }
+    }
+
+    fn hold(&mut self, op: Op) {
+        let Some(rd) = dest(&op) else { return };
+        self.forget(rd);
+        self.pending[rd.index()] = Some((op, sources(&op)));
+        self.waiting |= 1 << rd.index();
+        self.order.push(rd);
+        self.declared = None;
+    }
+
+    /// Runs the pending op of `r` now, after those that read `r` physically.
+    fn run(&mut self, r: Reg) {
+        if let Some((op, _)) = self.pending[r.index()] {
+            self.run_readers(r);
+            // A reader cannot have been read by `r` (rule 2), so `r` is still pending.
+            self.out.push(op);
+            self.forget(r);
+        }
+    }
+
+    /// Runs the pending ops of other registers that read `r` physically.
+    fn run_readers(&mut self, r: Reg) {
+        if self.waiting & !(1 << r.index()) == 0 {
+            return;
+        }
+        while let Some(reader) = self.reader(r) {
+            self.run(reader);
+        }
+    }
+
+    fn reader(&self, r: Reg) -> Option<Reg> {
+        self.order.youngest_first().find(|&q| {
+            q != r && self.pending[q.index()].is_some_and(|(_, reads)| reads >> r.index() & 1 != 0)
+        })
+    }
+
+    fn run_all(&mut self) {
+        while self.order.len > 0 {
+            self.run(Reg(self.order.regs[self.order.len - 1]));
+        }
+    }
+
+    /// The pending ops, youngest first, as a range of `sunk_ops`.
+    fn declare(&mut self) -> SunkRange {
+        if let Some(range) = self.declared {
+            return range;
+        }
+        let start = self.sunk_ops.len() as u32;
+        for r in self.order.youngest_first() {
+            if let Some((op, _)) = self.pending[r.index()] {
+                self.sunk_ops.push(op);
+            }
+        }
+        let len = self.sunk_ops.len() as u32 - start;
+        let range = if len == 0 {
+            SunkRange::EMPTY
+        } else {
+            SunkRange { start, len }
+        };
+        self.declared = Some(range);
+        range
+    }
+
+    fn pending(&self, r: Reg) -> Option<Op> {
+        self.pending[r.index()].map(|(op, _)| op)
+    }
+
+    /// The op with its pending sources absorbed, or run where that is not possible. Afterwards its
+    /// sources mean physical registers.
+    fn absorb(&mut self, op: Op) -> Op {
+        loop {
+            if sources(&op) & self.waiting == 0 {
+                return op;
+            }
+            let (absorbed, done) = self.combine(op);
+            let left = sources(&op) & self.waiting & !done;
+            if left == 0 {
+                return absorbed;
+            }
+            self.run(Reg(left.trailing_zeros() as u8));
+        }
+    }
+
+    /// One attempt: the op rewritten to physical registers, and which pending registers that covers.
+    fn combine(&self, op: Op) -> (Op, u32) {
+        match op {
+            Op::Load {
+                addr,
+                rd,
+                size,
+                signed,
+            } => {
+                let (addr, done) = self.address(addr);
+                (
+                    Op::Load {
+                        addr,
+                        rd,
+                        size,
+                        signed,
+                    },
+                    done,
+                )
+            }
+            Op::FLoad { addr, fd, fmt } => {
+                let (addr, done) = self.address(addr);
+                (Op::FLoad { addr, fd, fmt }, done)
+            }
+            Op::FStore { addr, fs, fmt } => {
+                let (addr, done) = self.address(addr);
+                (Op::FStore { addr, fs, fmt }, done)
+            }
+            Op::Store { addr, rs, size } => {
+                let (addr, mut done) = self.address(addr);
+                let mut value = rs;
+                if let Some(Op::Const { value: 0, .. }) = self.pending(rs)
+                    && (addr.base != rs && addr.index != rs)
+                {
+                    value = Reg::ZERO;
+                    done |= 1 << rs.index();
+                }
+                // A register that is both value and address must run for the value.
+                if value == rs && self.pending(rs).is_some() {
+                    done &= !(1 << rs.index());
+                }
+                (
+                    Op::Store {
+                        addr,
+                        rs: value,
+                        size,
+                    },
+                    done,
+                )
+            }
+            Op::Alu { op, w, rd, a, b } => self.alu(op, w, rd, a, b),
+            Op::AluImm { op, w, rd, a, imm } => self.alu_imm(op, w, rd, a, imm),
+            Op::Un { op, w, rd, a } => self.un(op, w, rd, a),
+            Op::Branch {
+                cond,
+                w,
+                a,
+                b,
+                exit,
+            } => self.branch(cond, w, a, b, exit),
+            _ => (op, 0),
+        }
+    }
+
+    fn address(&self, addr: Addr) -> (Addr, u32) {
+        let none = (addr, 0);
+        if !addr.index.is_zero() {
+            return none;
+        }
+        let Some(op) = self.pending(addr.base) else {
+            return none;
+        };
+        let found = match op {
+            Op::ShAdd {
+                a,
+                b,
+                shift: 0..=3,
+                uw: false,
+                ..
+            } if !b.is_zero() => Some(Addr {
+                base: b,
+                index: a,
+                scale: shift_of(&op),
+                disp: addr.disp,
+            }),
+            Op::Alu {
+                op: AluOp::Add,
+                w: Width::W64,
+                a,
+                b,
+                ..
+            } => Some(Addr {
+                base: a,
+                index: b,
+                scale: 0,
+                disp: addr.disp,
+            }),
+            Op::AluImm {
+                op: AluOp::Add,
+                w: Width::W64,
+                a,
+                imm,
+                ..
+            } => imm.checked_add(addr.disp).map(|disp| Addr::reg(a, disp)),
+            Op::Lea { addr: inner, .. } => inner
+                .disp
+                .checked_add(addr.disp)
+                .map(|disp| Addr { disp, ..inner }),
+            Op::Const { value, .. } => i32::try_from(value.wrapping_add(i64::from(addr.disp)))
+                .ok()
+                .map(|disp| Addr::reg(Reg::ZERO, disp)),
+            Op::Un {
+                op: UnOp::Mov, a, ..
+            } => Some(Addr { base: a, ..addr }),
+            _ => None,
+        };
+        match found {
+            Some(found) => (found, 1 << addr.base.index()),
+            None => none,
+        }
+    }
+
+    /// A pending constant that fits an immediate.
+    fn small_const(&self, r: Reg) -> Option<i32> {
+        match self.pending(r) {
+            Some(Op::Const { value, .. }) => i32::try_from(value).ok(),
+            _ => None,
+        }
+    }
+
+    fn alu(&self, op: AluOp, w: Width, rd: Reg, a: Reg, b: Reg) -> (Op, u32) {
+        let both = (1 << a.index()) | (1 << b.index());
+        let as_is = Op::Alu { op, w, rd, a, b };
+        let (pa, pb) = (self.pending(a), self.pending(b));
+        // A rotation: the two shifted parts of one register, together.
+        if matches!(op, AluOp::Or | AluOp::Add | AluOp::Xor)
+            && let (
+                Some(Op::AluImm {
+                    op: op1,
+                    w: w1,
+                    a: x1,
+                    imm: n1,
+                    ..
+                }),
+                Some(Op::AluImm {
+                    op: op2,
+                    w: w2,
+                    a: x2,
+                    imm: n2,
+                    ..
+                }),
+            ) = (pa, pb)
+            && x1 == x2
+            && w1 == w2
+            && (w == Width::W64 || w1 == Width::W32)
+        {
+            let bits = if w1 == Width::W64 { 64 } else { 32 };
+            let right = match (op1, op2) {
+                (AluOp::Sll, AluOp::Srl) => Some(n2),
+                (AluOp::Srl, AluOp::Sll) => Some(n1),
+                _ => None,
+            };
+            // A 32-bit right part is sign-extended only by 0, so that or and add agree.
+            if let Some(n) = right
+                && n1 + n2 == bits
+                && n > 0
+                && (op == AluOp::Or || w1 == Width::W64 || w == Width::W32)
+            {
+                return (
+                    Op::AluImm {
+                        op: AluOp::Ror,
+                        w: w1,
+                        rd,
+                        a: x1,
+                        imm: n,
+                    },
+                    both,
+                );
+            }
+        }
+        // A scaled index.
+        if op == AluOp::Add && w == Width::W64 {
+            for (scaled, other) in [(b, a), (a, b)] {
+                if self.pending(other).is_some() {
+                    continue;
+                }
+                let found = match self.pending(scaled) {
+                    Some(Op::AluImm {
+                        op: AluOp::Sll,
+                        w: Width::W64,
+                        a: x,
+                        imm: n @ 0..=3,
+                        ..
+                    }) => Some((x, n as u8, false)),
+                    Some(Op::ShAdd {
+                        a: x,
+                        b: Reg::ZERO,
+                        shift: n @ 0..=3,
+                        uw,
+                        ..
+                    }) => Some((x, n, uw)),
+                    Some(Op::Un {
+                        op: UnOp::ZextW,
+                        a: x,
+                        ..
+                    }) => Some((x, 0, true)),
+                    _ => None,
+                };
+                if let Some((x, shift, uw)) = found {
+                    let done = 1 << scaled.index();
+                    return (
+                        Op::ShAdd {
+                            rd,
+                            a: x,
+                            b: other,
+                            shift,
+                            uw,
+                        },
+                        done,
+                    );
+                }
+            }
+        }
+        // An immediate.
+        if a != b
+            && let Some(imm) = self.small_const(b)
+        {
+            let done = 1 << b.index();
+            let found = match op {
+                AluOp::Add | AluOp::And | AluOp::Or | AluOp::Xor | AluOp::Slt | AluOp::Sltu => {
+                    Some((op, imm))
+                }
+                AluOp::Sub => imm.checked_neg().map(|imm| (AluOp::Add, imm)),
+                AluOp::Sll | AluOp::Srl | AluOp::Sra => {
+                    Some((op, imm & if w == Width::W64 { 63 } else { 31 }))
+                }
+                _ => None,
+            };
+            if let Some((op, imm)) = found {
+                return (Op::AluImm { op, w, rd, a, imm }, done);
+            }
+        }
+        if a != b
+            && matches!(op, AluOp::Add | AluOp::And | AluOp::Or | AluOp::Xor)
+            && let Some(imm) = self.small_const(a)
+        {
+            return (
+                Op::AluImm {
+                    op,
+                    w,
+                    rd,
+                    a: b,
+                    imm,
+                },
+                1 << a.index(),
+            );
+        }
+        self.copies(as_is)
+    }
+
+    fn alu_imm(&self, op: AluOp, w: Width, rd: Reg, a: Reg, imm: i32) -> (Op, u32) {
+        let done = 1 << a.index();
+        let as_is = Op::AluImm { op, w, rd, a, imm };
+        match (op, w, self.pending(a)) {
+            // Shifts left then right: an extension, or one with a shift to the left.
+            (
+                AluOp::Srl,
+                Width::W64,
+                Some(Op::AluImm {
+                    op: AluOp::Sll,
+                    w: Width::W64,
+                    a: x,
+                    imm: left,
+                    ..
+                }),
+            ) => {
+                let un = |op| Op::Un {
+                    op,
+                    w: Width::W64,
+                    rd,
+                    a: x,
+                };
+                match (left, imm) {
+                    (32, 32) => (un(UnOp::ZextW), done),
+                    (48, 48) => (un(UnOp::ZextH), done),
+                    (56, 56) => (un(UnOp::ZextB), done),
+                    (32, 1..32) => {
+                        let shift = (32 - imm) as u8;
+                        (
+                            Op::ShAdd {
+                                rd,
+                                a: x,
+                                b: Reg::ZERO,
+                                shift,
+                                uw: true,
+                            },
+                            done,
+                        )
+                    }
+                    _ => (as_is, 0),
+                }
+            }
+            (
+                AluOp::Sra,
+                Width::W64,
+                Some(Op::AluImm {
+                    op: AluOp::Sll,
+                    w: Width::W64,
+                    a: x,
+                    imm: left,
+                    ..
+                }),
+            ) if left == imm => {
+                let un = |op| Op::Un {
+                    op,
+                    w: Width::W64,
+                    rd,
+                    a: x,
+                };
+                match left {
+                    32 => (un(UnOp::SextW), done),
+                    48 => (un(UnOp::SextH), done),
+                    56 => (un(UnOp::SextB), done),
+                    _ => (as_is, 0),
+                }
+            }
+            (AluOp::Add, Width::W64, Some(Op::Const { value, .. })) => {
+                let value = value.wrapping_add(i64::from(imm));
+                (Op::Const { rd, value }, done)
+            }
+            (
+                AluOp::Add,
+                Width::W64,
+                Some(Op::AluImm {
+                    op: AluOp::Add,
+                    w: Width::W64,
+                    a: x,
+                    imm: first,
+                    ..
+                }),
+            ) => match first.checked_add(imm) {
+                Some(imm) => (
+                    Op::AluImm {
+                        op,
+                        w,
+                        rd,
+                        a: x,
+                        imm,
+                    },
+                    done,
+                ),
+                None => (as_is, 0),
+            },
+            _ => self.copies(as_is),
+        }
+    }
+
+    fn un(&self, op: UnOp, w: Width, rd: Reg, a: Reg) -> (Op, u32) {
+        let as_is = Op::Un { op, w, rd, a };
+        match (op, self.pending(a)) {
+            (UnOp::Mov, Some(Op::Const { value, .. })) => (Op::Const { rd, value }, 1 << a.index()),
+            _ => self.copies(as_is),
+        }
+    }
+
+    fn branch(&self, cond: Cond, w: Width, a: Reg, b: Reg, exit: u16) -> (Op, u32) {
+        // A polling branch runs everything pending first: it keeps to its own registers.
+        if self.exits[usize::from(exit)].poll {
+            return (
+                Op::Branch {
+                    cond,
+                    w,
+                    a,
+                    b,
+                    exit,
+                },
+                0,
+            );
+        }
+        if let Some(imm) = self.small_const(b)
+            && self.pending(a).is_none()
+        {
+            return (
+                Op::BranchImm {
+                    cond,
+                    w,
+                    a,
+                    imm,
+                    exit,
+                },
+                1 << b.index(),
+            );
+        }
+        if let Some(imm) = self.small_const(a)
+            && self.pending(b).is_none()
+            && matches!(cond, Cond::Eq | Cond::Ne)
+        {
+            return (
+                Op::BranchImm {
+                    cond,
+                    w,
+                    a: b,
+                    imm,
+                    exit,
+                },
+                1 << a.index(),
+            );
+        }
+        (
+            Op::Branch {
+                cond,
+                w,
+                a,
+                b,
+                exit,
+            },
+            0,
+        )
+    }
+
+    /// Reads through pending copies.
+    fn copies(&self, mut op: Op) -> (Op, u32) {
+        let mut done = 0;
+        each_source(&mut op, |r| {
+            if let Some(Op::Un {
+                op: UnOp::Mov, a, ..
+            }) = self.pending(*r)
+            {
+                done |= 1 << r.index();
+                *r = a;
+            }
+        });
+        (op, done)
+    }
+}
+
+fn shift_of(op: &Op) -> u8 {
+    match *op {
+        Op::ShAdd { shift, .. } => shift,
+        _ => 0,
+    }
+}
+
+/// Ops that may be held back: pure, cheap, and worth it.
+fn may_wait(op: &Op) -> bool {
+    match *op {
+        Op::Const { .. } | Op::ShAdd { .. } | Op::Lea { .. } => true,
+        Op::Un { op, .. } => matches!(op, UnOp::Mov | UnOp::ZextW | UnOp::ZextH | UnOp::ZextB),
+        Op::Alu { op, w, .. } => op == AluOp::Add && w == Width::W64,
+        Op::AluImm { op, w, .. } => match op {
+            AluOp::Sll | AluOp::Srl => true,
+            AluOp::Add => w == Width::W64,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Ops at which the block may be left, by a fault or for the interpreter.
+fn may_leave(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Load { .. }
+            | Op::Store { .. }
+            | Op::FLoad { .. }
+            | Op::FStore { .. }
+            | Op::FAlu { .. }
+            | Op::FSqrt { .. }
+            | Op::FMa { .. }
+            | Op::FCmp { .. }
+            | Op::FToInt { .. }
+            | Op::FCvt { .. }
+    )
+}

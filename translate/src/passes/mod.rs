@@ -1,0 +1,26 @@
+//! Passes over the ops of a block, in the order they run. Each keeps the rules of [`crate::ops`].
+
+mod lazy;
+mod operands;
+mod quiet;
+
+use crate::ops::Block;
+
+/// Buffers of the passes, reused from block to block.
+#[derive(Debug, Default)]
+pub struct Optimizer {
+    lazy: lazy::Lazy,
+}
+
+impl Optimizer {
+    /// Improves a block whose instrumentation points have been filled or removed.
+    pub fn run(&mut self, block: &mut Block) {
+        quiet::run(block);
+        self.lazy.run(block);
+    }
+}
+
+/// [`Optimizer::run`] with fresh buffers.
+pub fn optimize(block: &mut Block) {
+    Optimizer::default().run(block);
+}

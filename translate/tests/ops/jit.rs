@@ -1,0 +1,148 @@
+//! Runs the emitter's code in this process, without a cache or a run loop around it.
+
+use std::cell::Cell;
+use std::ptr::{NonNull, null_mut};
+
+use translate::interp::{BlockEnd, run_block, run_op};
+use translate::ops::Op;
+use translate::x86::{CODE_ALIGN, Emitter, HostCode, Leave, Runtime, StubCode, host_supported};
+use translate::{Block, CpuState};
+
+use crate::world::{FlatMemory, World};
+
+const CODE_LEN: usize = 1 << 20;
+/// Where blocks go; the stubs are below.
+const BLOCKS: usize = 1 << 16;
+
+/// Memory for code, and what emits into it.
+pub struct Jit {
+    code: NonNull<u8>,
+    runtime: Runtime,
+    emitter: Emitter,
+    host: HostCode,
+}
+
+thread_local! {
+    /// The memory that helpers called from generated code work on.
+    static MEMORY: Cell<*mut FlatMemory> = const { Cell::new(null_mut()) };
+}
+
+/// What generated code calls for ops that it has no inline code for.
+///
+/// # Safety
+/// Only generated code that [`Jit::run_block`] entered may call it.
+unsafe extern "C" fn helper(state: *mut CpuState, op: *const Op) -> u32 {
+    // SAFETY: generated code passes the state it was entered with and an op of `helper_ops`;
+    // `run_block` put the memory's address, of which it holds the only reference, into MEMORY.
+    let (state, op, mem) = unsafe { (&mut *state, &*op, &mut *MEMORY.get()) };
+    match run_op(state, mem, op) {
+        Ok(()) => 0,
+        Err(fault) => {
+            state.set_fault(fault);
+            1
+        }
+    }
+}
+
+impl Jit {
+    pub fn new() -> Jit {
+        assert!(host_supported(), "these tests need an x86-64-v3 host");
+        // SAFETY: a fresh anonymous mapping.
+        let code = unsafe {
+            libc::mmap(
+                null_mut(),
+                CODE_LEN,
+                libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(code, libc::MAP_FAILED, "no memory for code");
+        let code = NonNull::new(code.cast::<u8>()).expect("mapped somewhere");
+        let stubs = StubCode::assemble();
+        assert!(stubs.bytes.len() <= BLOCKS);
+        // SAFETY: the stubs fit, and stay at the start of the mapping until it goes with `self`.
+        let runtime = unsafe {
+            code.copy_from_nonoverlapping(NonNull::from(&stubs.bytes[0]), stubs.bytes.len());
+            stubs.placed_at(code.as_ptr())
+        };
+        Jit {
+            code,
+            runtime,
+            emitter: Emitter::new(),
+            host: HostCode::default(),
+        }
+    }
+
+    /// Runs `block` once through host code; what the emitter leaves to the interpreter is done by
+    /// it from there on.
+    pub fn run_block(&mut self, world: &mut World, block: &Block) -> BlockEnd {
+        self.emitter.emit(block, &mut self.host);
+        let bytes = &self.host.bytes;
+        assert!(bytes.len() <= CODE_LEN - BLOCKS && BLOCKS.is_multiple_of(CODE_ALIGN));
+        self.runtime.install(&mut world.state, helper);
+        let guest_base = (world.mem.bytes.as_ptr() as u64).wrapping_sub(world.mem.base);
+        MEMORY.set(&raw mut world.mem);
+        // SAFETY: the code fits into the mapping and nobody runs it yet; gs belongs to nobody
+        // else in this process; the blocks of the tests only access memory in range, or through
+        // helpers.
+        let leave = unsafe {
+            let entry = self.code.add(BLOCKS);
+            entry.copy_from_nonoverlapping(NonNull::from(&bytes[0]), bytes.len());
+            set_gs_base(guest_base);
+            self.runtime.enter(&raw mut *world.state, entry.as_ptr())
+        };
+        MEMORY.set(null_mut());
+        match leave {
+            Leave::Exit(exit) => {
+                assert_eq!(
+                    world.state.exit_block,
+                    self.code.as_ptr() as u64 + BLOCKS as u64
+                );
+                let target = block.exits[usize::from(exit)].target;
+                assert_eq!(world.state.pc, target, "pc of exit {exit}");
+                BlockEnd::Next
+            }
+            Leave::Indirect => BlockEnd::Next,
+            Leave::Request => BlockEnd::Request,
+            Leave::Trap(trap) => BlockEnd::Trap(trap),
+            Leave::HelperFault => BlockEnd::Fault(world.state.fault()),
+            Leave::Interpret => {
+                let rest = rest_of(block, world.state.pc);
+                run_block(&mut world.state, &mut world.mem, &rest)
+            }
+            Leave::Stale | Leave::HostFault => panic!("{leave:?}"),
+        }
+    }
+}
+
+impl Drop for Jit {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new`, and no code in it is running.
+        unsafe { libc::munmap(self.code.as_ptr().cast(), CODE_LEN) };
+    }
+}
+
+/// The block from the instruction at `pc` on.
+fn rest_of(block: &Block, pc: u64) -> Block {
+    let first = block
+        .ops
+        .iter()
+        .position(|op| matches!(op, Op::Insn { pc: here, .. } if *here == pc))
+        .expect("the pc of an instruction of the block");
+    Block {
+        pc,
+        ops: block.ops[first..].to_vec(),
+        ..block.clone()
+    }
+}
+
+/// # Safety
+/// Nothing else on this thread may use gs.
+unsafe fn set_gs_base(base: u64) {
+    const ARCH_SET_GS: libc::c_int = 0x1001;
+    // SAFETY: sets a register that, by the caller's promise, nobody else uses.
+    let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, base) };
+    assert_eq!(result, 0, "arch_prctl");
+}
