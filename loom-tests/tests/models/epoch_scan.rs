@@ -16,10 +16,7 @@ type Beside = fn(&Arc<Domain>, u32, &Arc<Coverage>) -> Option<thread::JoinHandle
 
 /// Runs `step` of an online reader, who may end there, against a main thread whose going idle starts
 /// the drainer; `beside` may run another thread.
-fn scan_against(
-    step: fn(&mut Option<Participant>),
-    beside: Beside,
-) -> impl Fn(&Arc<Coverage>) {
+fn scan_against(step: fn(&mut Option<Participant>), beside: Beside) -> impl Fn(&Arc<Coverage>) {
     move |coverage| {
         let (domain, shared) = (Domain::new(), Shared::new());
         let mut starter = domain.register();

@@ -17,4 +17,5 @@ mod epoch_domain;
 mod epoch_scan;
 mod epoch_slots;
 mod mutations;
+mod scoreboard;
 mod support;
