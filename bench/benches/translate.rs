@@ -1,0 +1,74 @@
+//! How long translation takes, per block, step by step and as a whole.
+//!
+//! The blocks are all that begin at a jump target or after a jump of a statically linked program,
+//! most of them the C library's. Superblocks overlap, as they do in the cache.
+
+mod common;
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use translate::frontend::{self, Limits};
+use translate::x86::{Emitter, HostCode};
+use translate::{Block, GuestCode, Mode, passes};
+
+fn front_end(code: &dyn GuestCode, pc: u64, limits: &Limits, block: &mut Block) {
+    frontend::translate(block, pc, Mode::default(), code, limits);
+}
+
+fn translate(c: &mut Criterion) {
+    let guest = common::Guest::build("json");
+    let starts = guest.block_starts();
+    let limits = Limits::default();
+    let (mut block, mut host, mut emitter) =
+        (Block::default(), HostCode::default(), Emitter::new());
+
+    let (mut insns, mut bytes) = (0, 0);
+    for &pc in &starts {
+        front_end(&guest, pc, &limits, &mut block);
+        passes::optimize(&mut block);
+        emitter.emit(&block, &mut host);
+        insns += u64::from(block.n_insns);
+        bytes += host.bytes.len();
+    }
+    let blocks = starts.len() as u64;
+    println!(
+        "{blocks} blocks, {:.1} guest instructions and {:.0} bytes of host code each",
+        insns as f64 / blocks as f64,
+        bytes as f64 / blocks as f64
+    );
+
+    let mut group = c.benchmark_group("translate");
+    group.throughput(Throughput::Elements(blocks));
+    group.bench_function("front end", |b| {
+        b.iter(|| {
+            for &pc in &starts {
+                front_end(&guest, pc, &limits, &mut block);
+                black_box(&block);
+            }
+        });
+    });
+    group.bench_function("front end, passes", |b| {
+        b.iter(|| {
+            for &pc in &starts {
+                front_end(&guest, pc, &limits, &mut block);
+                passes::optimize(&mut block);
+                black_box(&block);
+            }
+        });
+    });
+    group.bench_function("front end, passes, emitter", |b| {
+        b.iter(|| {
+            for &pc in &starts {
+                front_end(&guest, pc, &limits, &mut block);
+                passes::optimize(&mut block);
+                emitter.emit(&block, &mut host);
+                black_box(&host);
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, translate);
+criterion_main!(benches);
