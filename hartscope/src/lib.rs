@@ -30,7 +30,10 @@ fn fail(why: &dyn Display, status: i32) -> i32 {
 
 fn print(text: &str) -> i32 {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => 0,
         Err(error) => fail(&format!("cannot write: standard output: {error}"), 1),
     }

@@ -18,6 +18,7 @@ usage: cargo xtask COMMAND
   test          install what is needed, then run every test (what CI runs)
   setup         install what is needed
   fuzz [ARGS]   random instructions: interpreter, emitter and QEMU against each other
+  loader-fuzz   mangled ELF files, for HARTSCOPE_FUZZ_SECONDS seconds
   bench [ARGS]  measure native, QEMU and both back ends; print the table, write JSON
   loom          every concurrency model, and the check that weaker orderings fail
   demo-guest    build hartscope/demo/demo.elf again
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         "test" => suite::everything(),
         "setup" => vec![suite::tools()],
         "fuzz" => vec![suite::fuzz(&rest)],
+        "loader-fuzz" => vec![suite::loader_fuzz()],
         "bench" => vec![suite::bench(&rest)],
         "loom" => vec![suite::loom()],
         "demo-guest" => vec![suite::demo_guest()],

@@ -24,7 +24,11 @@ pub fn everything() -> Vec<Step> {
             "cargo test --release --package hartscope --no-fail-fast",
         ),
         loom(),
-        Step::new("benchmark outputs", 10, "cargo run --release --package bench -- --check"),
+        Step::new(
+            "benchmark outputs",
+            10,
+            "cargo run --release --package bench -- --check",
+        ),
     ]
 }
 
@@ -46,6 +50,15 @@ pub fn fuzz(args: &[String]) -> Step {
         "cargo run --release --package bench --bin isa-fuzz --",
     )
     .args(args)
+}
+
+/// Mangled ELF files, as long as `HARTSCOPE_FUZZ_SECONDS` says.
+pub fn loader_fuzz() -> Step {
+    Step::new(
+        "loader fuzz",
+        600,
+        "cargo test --release --package hartscope --test hostile_files",
+    )
 }
 
 /// The benchmark suite.
