@@ -8,12 +8,14 @@
 //!
 //! Rules:
 //! 1. Only an op whose register is written again later in the block may wait.
-//! 2. When a register gets a pending op, other pending ops that read it physically have run. So a
-//!    pending op reads the register of another pending op only if it is the younger one; running
-//!    all of them youngest first is always right, and there are no cycles.
+//! 2. A pending op that reads a register physically runs before a pending op of that register.
+//!    This order has no cycles: an op waits only if it reads no other pending register, or if
+//!    nobody pending reads its own.
 //! 3. Where the guest's state can be seen, the pending ops are run or declared sunk: everything
 //!    before polls, traps and the block's end; as `Sunk` before what may fault or leave for the
 //!    interpreter; on the way out for side exits.
+//! 4. A pending op is dropped when its register is written, or when its turn comes and the
+//!    register is written again before anybody could look.
 
 use super::operands::{dest, each_source, sources};
 use crate::ops::{Addr, AluOp, Block, Cond, Exit, Op, Reg, SunkRange, UnOp, Width};
@@ -22,8 +24,7 @@ use crate::ops::{Addr, AluOp, Block, Cond, Exit, Op, Reg, SunkRange, UnOp, Width
 #[derive(Debug, Default)]
 pub struct Lazy {
     input: Vec<Op>,
-    /// For each input op, whether its register is written again in the block.
-    rewritten: Vec<bool>,
+    ahead: Vec<Ahead>,
 }
 
 impl Lazy {
@@ -31,57 +32,52 @@ impl Lazy {
     pub fn run(&mut self, block: &mut Block) {
         self.input.clear();
         std::mem::swap(&mut self.input, &mut block.ops);
-        self.mark_rewritten();
+        self.look_ahead();
         let mut pass = Pass {
             out: &mut block.ops,
             sunk_ops: &mut block.sunk_ops,
             exits: &mut block.exits,
             pending: [None; 32],
             waiting: 0,
-            order: Order::default(),
             declared: None,
+            dead: 0,
         };
-        for (op, &rewritten) in self.input.iter().zip(&self.rewritten) {
-            pass.op(*op, rewritten);
+        for (op, ahead) in self.input.iter().zip(&self.ahead) {
+            pass.dead = ahead.dead & !sources(op);
+            pass.op(*op, ahead.rewritten);
         }
     }
 
-    fn mark_rewritten(&mut self) {
-        self.rewritten.clear();
-        self.rewritten.resize(self.input.len(), false);
-        let mut written = 0u32;
-        for (op, rewritten) in self.input.iter().zip(&mut self.rewritten).rev() {
-            if let Some(rd) = dest(op) {
-                *rewritten = written >> rd.index() & 1 != 0;
-                written |= 1 << rd.index();
+    fn look_ahead(&mut self) {
+        self.ahead.clear();
+        self.ahead.resize(self.input.len(), Ahead::default());
+        let (mut written, mut dead) = (0u32, 0u32);
+        for (op, ahead) in self.input.iter().zip(&mut self.ahead).rev() {
+            ahead.dead = dead;
+            if is_watched(op) {
+                dead = 0;
             }
+            if let Some(rd) = dest(op) {
+                ahead.rewritten = written & bit(rd) != 0;
+                written |= bit(rd);
+                dead |= bit(rd);
+            }
+            dead &= !sources(op);
         }
     }
 }
 
-/// Registers in the order in which they became pending, oldest first.
-#[derive(Default)]
-struct Order {
-    regs: [u8; 32],
-    len: usize,
+/// What the rest of the block does with registers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    /// Whether the op's register is written again.
+    rewritten: bool,
+    /// After the op: registers that are written before they are read or anybody can look.
+    dead: u32,
 }
 
-impl Order {
-    fn push(&mut self, r: Reg) {
-        self.regs[self.len] = r.0;
-        self.len += 1;
-    }
-
-    fn remove(&mut self, r: Reg) {
-        if let Some(at) = self.regs[..self.len].iter().position(|&x| x == r.0) {
-            self.regs.copy_within(at + 1..self.len, at);
-            self.len -= 1;
-        }
-    }
-
-    fn youngest_first(&self) -> impl Iterator<Item = Reg> {
-        self.regs[..self.len].iter().rev().map(|&r| Reg(r))
-    }
+fn bit(r: Reg) -> u32 {
+    1 << r.index()
 }
 
 struct Pass<'a> {
@@ -92,9 +88,10 @@ struct Pass<'a> {
     pending: [Option<(Op, u32)>; 32],
     /// Registers that have a pending op, as a mask.
     waiting: u32,
-    order: Order,
     /// The pending ops as last written to `sunk_ops`, while they are unchanged.
     declared: Option<SunkRange>,
+    /// [`Ahead::dead`] of the current op, apart from what it reads itself.
+    dead: u32,
 }
 
 impl Pass<'_> {
@@ -112,19 +109,34 @@ impl Pass<'_> {
             _ => {}
         }
         let rd = dest(&op);
+        let mut absorbed = self.absorb(op);
         if let Some(rd) = rd {
-            self.run_readers(rd);
+            let wait = rewritten && may_wait(&absorbed);
+            if wait && sources(&absorbed) & self.waiting & !bit(rd) == 0 {
+                self.hold(rd, absorbed);
+                return;
+            }
+            if self.reader(rd).is_some() {
+                self.run_readers(rd);
+                // Those have written registers that the absorbed form may read.
+                absorbed = self.absorb(op);
+            }
+            if wait && may_wait(&absorbed) {
+                self.hold(rd, absorbed);
+                return;
+            }
         }
-        let op = self.absorb(op);
+        self.emit(absorbed, rd);
+    }
+
+    fn emit(&mut self, op: Op, rd: Option<Reg>) {
         match op {
             Op::Branch { exit, .. } | Op::BranchImm { exit, .. } => {
                 if self.exits[usize::from(exit)].poll {
                     // The poll looks at all registers, and a loop should not pay on its way back.
                     self.run_all();
-                    self.out.push(op);
                 } else {
                     self.exits[usize::from(exit)].sunk = self.declare();
-                    self.out.push(op);
                 }
             }
             // These absorb nothing, so their sources are not pending any more.
@@ -133,46 +145,32 @@ impl Pass<'_> {
             | Op::Lr { .. }
             | Op::Sc { .. }
             | Op::CboZero { .. }
-            | Op::CboTouch { .. } => {
-                self.run_all();
-                self.out.push(op);
-            }
-            _ if rewritten && may_wait(&op) => self.hold(op),
-            _ => {
-                if may_leave(&op) {
-                    let sunk = self.declare();
-                    if sunk.len != 0 {
-                        self.out.push(Op::Sunk(sunk));
-                    }
+            | Op::CboTouch { .. } => self.run_all(),
+            _ if may_leave(&op) => {
+                let sunk = self.declare();
+                if sunk.len != 0 {
+                    self.out.push(Op::Sunk(sunk));
                 }
-                self.out.push(op);
-                self.written(rd);
             }
+            _ => {}
         }
-    }
-
-    /// `rd` has just been written: what was pending for it is dead.
-    fn written(&mut self, rd: Option<Reg>) {
+        self.out.push(op);
         if let Some(rd) = rd {
             self.forget(rd);
         }
     }
 
     fn forget(&mut self, r: Reg) {
-        if self.waiting >> r.index() & 1 != 0 {
-            self.waiting &= !(1 << r.index());
+        if self.waiting & bit(r) != 0 {
+            self.waiting &= !bit(r);
             self.pending[r.index()] = None;
-            self.order.remove(r);
             self.declared = None;
         }
     }
 
-    fn hold(&mut self, op: Op) {
-        let Some(rd) = dest(&op) else { return };
-        self.forget(rd);
+    fn hold(&mut self, rd: Reg, op: Op) {
         self.pending[rd.index()] = Some((op, sources(&op)));
-        self.waiting |= 1 << rd.index();
-        self.order.push(rd);
+        self.waiting |= bit(rd);
         self.declared = None;
     }
 
@@ -180,51 +178,53 @@ impl Pass<'_> {
     fn run(&mut self, r: Reg) {
         if let Some((op, _)) = self.pending[r.index()] {
             self.run_readers(r);
-            // A reader cannot have been read by `r` (rule 2), so `r` is still pending.
+            // By rule 2 none of them was read by `r`, so that `r` is still pending.
             self.out.push(op);
             self.forget(r);
         }
     }
 
-    /// Runs the pending ops of other registers that read `r` physically.
+    /// Runs the pending ops of other registers that read `r` physically, which is about to change.
     fn run_readers(&mut self, r: Reg) {
-        if self.waiting & !(1 << r.index()) == 0 {
-            return;
-        }
         while let Some(reader) = self.reader(r) {
-            self.run(reader);
+            if self.dead & bit(reader) != 0 {
+                self.forget(reader);
+            } else {
+                self.run(reader);
+            }
         }
     }
 
+    /// A pending register other than `r` that reads `r` physically.
     fn reader(&self, r: Reg) -> Option<Reg> {
-        self.order.youngest_first().find(|&q| {
-            q != r && self.pending[q.index()].is_some_and(|(_, reads)| reads >> r.index() & 1 != 0)
-        })
+        reader_among(&self.pending, self.waiting, r)
     }
 
     fn run_all(&mut self) {
-        while self.order.len > 0 {
-            self.run(Reg(self.order.regs[self.order.len - 1]));
+        while self.waiting != 0 {
+            self.run(Reg(self.waiting.trailing_zeros() as u8));
         }
     }
 
-    /// The pending ops, youngest first, as a range of `sunk_ops`.
+    /// The pending ops, in an order in which they can run, as a range of `sunk_ops`.
     fn declare(&mut self) -> SunkRange {
         if let Some(range) = self.declared {
             return range;
         }
         let start = self.sunk_ops.len() as u32;
-        for r in self.order.youngest_first() {
+        let mut left = self.waiting;
+        while left != 0 {
+            let mut r = Reg(left.trailing_zeros() as u8);
+            while let Some(reader) = reader_among(&self.pending, left, r) {
+                r = reader;
+            }
+            left &= !bit(r);
             if let Some((op, _)) = self.pending[r.index()] {
                 self.sunk_ops.push(op);
             }
         }
         let len = self.sunk_ops.len() as u32 - start;
-        let range = if len == 0 {
-            SunkRange::EMPTY
-        } else {
-            SunkRange { start, len }
-        };
+        let range = SunkRange { start, len };
         self.declared = Some(range);
         range
     }
@@ -685,6 +685,19 @@ impl Pass<'_> {
     }
 }
 
+/// A register in `mask`, other than `r`, whose pending op reads `r` physically.
+fn reader_among(pending: &[Option<(Op, u32)>; 32], mask: u32, r: Reg) -> Option<Reg> {
+    let mut left = mask & !bit(r);
+    while left != 0 {
+        let q = Reg(left.trailing_zeros() as u8);
+        if pending[q.index()].is_some_and(|(_, reads)| reads & bit(r) != 0) {
+            return Some(q);
+        }
+        left &= left - 1;
+    }
+    None
+}
+
 fn shift_of(op: &Op) -> u8 {
     match *op {
         Op::ShAdd { shift, .. } => shift,
@@ -699,12 +712,31 @@ fn may_wait(op: &Op) -> bool {
         Op::Un { op, .. } => matches!(op, UnOp::Mov | UnOp::ZextW | UnOp::ZextH | UnOp::ZextB),
         Op::Alu { op, w, .. } => op == AluOp::Add && w == Width::W64,
         Op::AluImm { op, w, .. } => match op {
-            AluOp::Sll | AluOp::Srl => true,
+            AluOp::Sll | AluOp::Srl | AluOp::Ror => true,
             AluOp::Add => w == Width::W64,
             _ => false,
         },
         _ => false,
     }
+}
+
+/// Ops at which somebody may look at the registers.
+fn is_watched(op: &Op) -> bool {
+    may_leave(op)
+        || matches!(
+            op,
+            Op::Amo { .. }
+                | Op::Lr { .. }
+                | Op::Sc { .. }
+                | Op::CboZero { .. }
+                | Op::CboTouch { .. }
+                | Op::Branch { .. }
+                | Op::BranchImm { .. }
+                | Op::Jump { .. }
+                | Op::JumpReg { .. }
+                | Op::Trap(_)
+                | Op::Poll { .. }
+        )
 }
 
 /// Ops at which the block may be left, by a fault or for the interpreter.

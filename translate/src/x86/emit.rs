@@ -159,14 +159,14 @@ impl Emission<'_> {
                 a,
                 b,
                 ..
-            } => (self.less(op, rd, a, b), rd),
+            } if !rd.is_zero() => (self.less(op, rd, a, b), rd),
             Op::AluImm {
                 op: op @ (AluOp::Slt | AluOp::Sltu),
                 rd,
                 a,
                 imm,
                 ..
-            } => (self.less_imm(op, rd, a, imm), rd),
+            } if !rd.is_zero() => (self.less_imm(op, rd, a, imm), rd),
             _ => return false,
         };
         self.compared = true;
@@ -175,6 +175,13 @@ impl Emission<'_> {
 
     pub(super) fn op(&mut self, op: &Op) {
         match *op {
+            // x0 takes no value, and these do nothing else.
+            Op::Const { rd: Reg::ZERO, .. }
+            | Op::Un { rd: Reg::ZERO, .. }
+            | Op::Alu { rd: Reg::ZERO, .. }
+            | Op::AluImm { rd: Reg::ZERO, .. }
+            | Op::ShAdd { rd: Reg::ZERO, .. }
+            | Op::Lea { rd: Reg::ZERO, .. } => {}
             Op::Insn { pc, .. } => self.pc = pc,
             Op::Point(_) => {}
             Op::Count { offset, value } => {

@@ -46,7 +46,8 @@ fn both(jit: &mut Jit, seed: u64, block: &Block) -> (Outcome, Outcome) {
     let end = world.run_block(block);
     let interpreted = outcome(world, end);
     let mut world = start();
-    let end = jit.run_block(&mut world, block);
+    jit.load(block);
+    let end = jit.run(&mut world, block);
     (interpreted, outcome(world, end))
 }
 
@@ -126,9 +127,10 @@ fn the_emitter_does_what_the_interpreter_does() {
         let block = shrink(&mut jit, seed, block);
         let (interpreted, emitted) = both(&mut jit, seed, &block);
         let start = random_ops::world(&mut Random::new(seed));
+        let ops: String = block.ops.iter().map(|op| format!("{op:?}\n")).collect();
         panic!(
-            "seed {seed}, {mode:?}\n{:#?}\nsunk {:?}\n{:?}\n{}x {:x?}\nf {:x?}\nfflags {:#x}",
-            block.ops,
+            "seed {seed}, {mode:?}\n{}sunk {:?}\n{:?}\n{}x {:x?}\nf {:x?}\nfflags {:#x}",
+            ops,
             block.sunk_ops,
             block.exits,
             describe(&interpreted, &emitted),

@@ -20,6 +20,10 @@ pub struct Jit {
     runtime: Runtime,
     emitter: Emitter,
     host: HostCode,
+    /// What gs is set to on this thread.
+    gs_base: u64,
+    /// How often the emitter left something to the interpreter.
+    pub interpreted: u64,
 }
 
 thread_local! {
@@ -30,10 +34,10 @@ thread_local! {
 /// What generated code calls for ops that it has no inline code for.
 ///
 /// # Safety
-/// Only generated code that [`Jit::run_block`] entered may call it.
+/// Only generated code that [`Jit::run`] entered may call it.
 unsafe extern "C" fn helper(state: *mut CpuState, op: *const Op) -> u32 {
     // SAFETY: generated code passes the state it was entered with and an op of `helper_ops`;
-    // `run_block` put the memory's address, of which it holds the only reference, into MEMORY.
+    // `Jit::run` put the memory's address, of which it holds the only reference, into MEMORY.
     let (state, op, mem) = unsafe { (&mut *state, &*op, &mut *MEMORY.get()) };
     match run_op(state, mem, op) {
         Ok(()) => 0,
@@ -72,25 +76,37 @@ impl Jit {
             runtime,
             emitter: Emitter::new(),
             host: HostCode::default(),
+            gs_base: 0,
+            interpreted: 0,
         }
     }
 
-    /// Runs `block` once through host code; what the emitter leaves to the interpreter is done by
-    /// it from there on.
-    pub fn run_block(&mut self, world: &mut World, block: &Block) -> BlockEnd {
+    /// Makes host code of `block`, which [`Jit::run`] then runs any number of times.
+    pub fn load(&mut self, block: &Block) {
         self.emitter.emit(block, &mut self.host);
         let bytes = &self.host.bytes;
         assert!(bytes.len() <= CODE_LEN - BLOCKS && BLOCKS.is_multiple_of(CODE_ALIGN));
+        // SAFETY: the code fits into the mapping, and nobody runs what is replaced.
+        unsafe {
+            let entry = self.code.add(BLOCKS);
+            entry.copy_from_nonoverlapping(NonNull::from(&bytes[0]), bytes.len());
+        }
+    }
+
+    /// Runs the block loaded last once through host code; what the emitter leaves to the
+    /// interpreter is done by it from there on.
+    pub fn run(&mut self, world: &mut World, block: &Block) -> BlockEnd {
         self.runtime.install(&mut world.state, helper);
         let guest_base = (world.mem.bytes.as_ptr() as u64).wrapping_sub(world.mem.base);
         MEMORY.set(&raw mut world.mem);
-        // SAFETY: the code fits into the mapping and nobody runs it yet; gs belongs to nobody
-        // else in this process; the blocks of the tests only access memory in range, or through
-        // helpers.
+        // SAFETY: `load` placed the block; gs belongs to nobody else in this process; the blocks
+        // of the tests only access memory in range, or through helpers.
         let leave = unsafe {
+            if self.gs_base != guest_base {
+                set_gs_base(guest_base);
+                self.gs_base = guest_base;
+            }
             let entry = self.code.add(BLOCKS);
-            entry.copy_from_nonoverlapping(NonNull::from(&bytes[0]), bytes.len());
-            set_gs_base(guest_base);
             self.runtime.enter(&raw mut *world.state, entry.as_ptr())
         };
         MEMORY.set(null_mut());
@@ -109,6 +125,7 @@ impl Jit {
             Leave::Trap(trap) => BlockEnd::Trap(trap),
             Leave::HelperFault => BlockEnd::Fault(world.state.fault()),
             Leave::Interpret => {
+                self.interpreted += 1;
                 let rest = rest_of(block, world.state.pc);
                 run_block(&mut world.state, &mut world.mem, &rest)
             }

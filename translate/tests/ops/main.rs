@@ -16,3 +16,5 @@ mod jit;
 mod operands;
 #[cfg(target_arch = "x86_64")]
 mod random_ops;
+#[cfg(target_arch = "x86_64")]
+mod specials;

@@ -51,15 +51,23 @@ const MODES: [Rm; 5] = [Rm::Rne, Rm::Rtz, Rm::Rdn, Rm::Rup, Rm::Rmm];
 pub fn world(random: &mut Random) -> World {
     let mut world = World::new();
     for n in 1..32 {
-        world.state.x[n] = integer(random);
+        world.state.x[n] = match random.below(4) {
+            // The same as another, for comparisons.
+            0 => world.state.x[n / 2],
+            _ => integer(random),
+        };
     }
-    for n in 0..32 {
-        world.state.f[n] = match random.below(8) {
+    // Neighbours are related, so that sums cancel and comparisons find equals.
+    let (mut s, mut d) = (0, 0);
+    for f in &mut world.state.f {
+        s = random.partner::<Single>(s);
+        d = random.partner::<Double>(d);
+        *f = match random.below(8) {
             // Not boxed, or not quite.
             0 => random.bits(),
-            1 => random.operand::<Single>() | random.bits() << 32,
-            2..=4 => random.operand::<Single>() | 0xffff_ffff_0000_0000,
-            _ => random.operand::<Double>(),
+            1 => s | random.bits() << 32,
+            2..=4 => s | 0xffff_ffff_0000_0000,
+            _ => d,
         };
     }
     world.state.fflags = random.below(32) as u32;
