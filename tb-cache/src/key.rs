@@ -1,0 +1,51 @@
+//! What a block is found by.
+
+use translate::Mode;
+
+/// Number of an instrumentation set: which plugins' wishes a block was filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct SetId(pub u32);
+
+impl SetId {
+    /// The set of blocks without instrumentation.
+    pub const EMPTY: SetId = SetId(0);
+}
+
+/// Identifies a translation: everything that the translator's result depends on besides the guest
+/// bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Guest pc of the entry.
+    pub pc: u64,
+    /// The static execution mode.
+    pub mode: Mode,
+    /// The instrumentation set.
+    pub set: SetId,
+}
+
+impl Key {
+    /// A key of the empty instrumentation set.
+    pub fn plain(pc: u64, mode: Mode) -> Key {
+        Key {
+            pc,
+            mode,
+            set: SetId::EMPTY,
+        }
+    }
+
+    /// Whether execution may go from a block of this key to one of `other` without the run loop:
+    /// they differ in nothing but the pc.
+    pub fn chains_to(self, other: Key) -> bool {
+        self.mode == other.mode && self.set == other.set
+    }
+
+    /// Well-mixed bits; all 64 may be used.
+    #[inline]
+    pub(crate) fn hash(self) -> u64 {
+        let flags = u64::from(self.set.0) << 32 | u64::from(self.mode.0);
+        // Fibonacci hashing of both words; the fold brings the good high bits down.
+        let mixed = (self.pc ^ flags.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mixed ^ mixed >> 32
+    }
+}
