@@ -276,8 +276,9 @@ pub enum Op {
     /// An instrumentation point, not yet filled.
     Point(Point),
     /// `*(vCPU area + offset) += value` on a 64-bit counter of this vCPU; an inline operation.
-    Count { offset: u32, value: u32 },
-    /// If the next op faults, these ops must run before anyone looks at the registers.
+    Count { offset: u32, value: i32 },
+    /// If the next op faults, or leaves at its own pc before it has done anything, these ops must
+    /// run before anyone looks at the registers or counters.
     Sunk(SunkRange),
 
     Const { rd: Reg, value: i64 },

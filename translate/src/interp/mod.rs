@@ -237,12 +237,12 @@ pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Res
 }
 
 /// Adds to the counter at byte `offset` of the state; it must be one of `CpuState::counters`.
-fn count(state: &mut CpuState, offset: u32, value: u32) {
+fn count(state: &mut CpuState, offset: u32, value: i32) {
     const FIRST: usize = std::mem::offset_of!(CpuState, counters);
     let index = (offset as usize).wrapping_sub(FIRST) / 8;
     debug_assert!(index < VCPU_COUNTERS && offset.is_multiple_of(8));
     if let Some(counter) = state.counters.get_mut(index) {
-        *counter = counter.wrapping_add(u64::from(value));
+        *counter = counter.wrapping_add_signed(i64::from(value));
     }
 }
 

@@ -17,7 +17,7 @@
 //! 4. A pending op is dropped when its register is written, or when its turn comes and the
 //!    register is written again before anybody could look.
 
-use super::operands::{dest, each_source, sources};
+use super::operands::{dest, each_alu_source, sources};
 use crate::ops::{Addr, AluOp, Block, Cond, Exit, Op, Reg, SunkRange, UnOp, Width};
 
 /// The pass, with its buffers.
@@ -43,8 +43,8 @@ impl Lazy {
             dead: 0,
         };
         for (op, ahead) in self.input.iter().zip(&self.ahead) {
-            pass.dead = ahead.dead & !sources(op);
-            pass.op(*op, ahead.rewritten);
+            pass.dead = ahead.dead & !ahead.sources;
+            pass.op(*op, ahead);
         }
     }
 
@@ -62,7 +62,8 @@ impl Lazy {
                 written |= bit(rd);
                 dead |= bit(rd);
             }
-            dead &= !sources(op);
+            ahead.sources = sources(op);
+            dead &= !ahead.sources;
         }
     }
 }
@@ -72,6 +73,8 @@ impl Lazy {
 struct Ahead {
     /// Whether the op's register is written again.
     rewritten: bool,
+    /// What the op reads.
+    sources: u32,
     /// After the op: registers that are written before they are read or anybody can look.
     dead: u32,
 }
@@ -95,7 +98,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn op(&mut self, op: Op, rewritten: bool) {
+    fn op(&mut self, op: Op, ahead: &Ahead) {
+        if self.waiting == 0 && !(ahead.rewritten && may_wait(&op)) {
+            self.out.push(op);
+            return;
+        }
         match op {
             Op::Insn { .. } | Op::Point(_) | Op::Count { .. } | Op::Fence => {
                 self.out.push(op);
@@ -109,9 +116,13 @@ impl Pass<'_> {
             _ => {}
         }
         let rd = dest(&op);
-        let mut absorbed = self.absorb(op);
+        let mut absorbed = if ahead.sources & self.waiting == 0 {
+            op
+        } else {
+            self.absorb(op)
+        };
         if let Some(rd) = rd {
-            let wait = rewritten && may_wait(&absorbed);
+            let wait = ahead.rewritten && may_wait(&absorbed);
             if wait && sources(&absorbed) & self.waiting & !bit(rd) == 0 {
                 self.hold(rd, absorbed);
                 return;
@@ -672,7 +683,7 @@ impl Pass<'_> {
     /// Reads through pending copies.
     fn copies(&self, mut op: Op) -> (Op, u32) {
         let mut done = 0;
-        each_source(&mut op, |r| {
+        each_alu_source(&mut op, |r| {
             if let Some(Op::Un {
                 op: UnOp::Mov, a, ..
             }) = self.pending(*r)

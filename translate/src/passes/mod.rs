@@ -1,5 +1,6 @@
 //! Passes over the ops of a block, in the order they run. Each keeps the rules of [`crate::ops`].
 
+mod counts;
 mod lazy;
 mod operands;
 mod quiet;
@@ -10,6 +11,7 @@ use crate::ops::Block;
 #[derive(Debug, Default)]
 pub struct Optimizer {
     lazy: lazy::Lazy,
+    counts: counts::Counts,
 }
 
 impl Optimizer {
@@ -17,6 +19,7 @@ impl Optimizer {
     pub fn run(&mut self, block: &mut Block) {
         quiet::run(block);
         self.lazy.run(block);
+        self.counts.run(block);
     }
 }
 

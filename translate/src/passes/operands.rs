@@ -1,6 +1,6 @@
 //! Which integer registers an op reads and writes.
 
-use crate::ops::{Op, Reg};
+use crate::ops::{Addr, Op, Reg};
 
 /// The integer register that the op writes (never `x0`).
 pub fn dest(op: &Op) -> Option<Reg> {
@@ -27,9 +27,23 @@ pub fn dest(op: &Op) -> Option<Reg> {
     (!rd.is_zero()).then_some(rd)
 }
 
-/// Calls `f` on every integer source of the op.
-pub fn each_source(op: &mut Op, mut f: impl FnMut(&mut Reg)) {
+/// Calls `f` on the sources of an ALU op.
+pub fn each_alu_source(op: &mut Op, mut f: impl FnMut(&mut Reg)) {
     match op {
+        Op::Un { a, .. } | Op::AluImm { a, .. } => f(a),
+        Op::Alu { a, b, .. } => {
+            f(a);
+            f(b);
+        }
+        _ => {}
+    }
+}
+
+/// The integer sources as a mask; `x0` is never among them.
+pub fn sources(op: &Op) -> u32 {
+    let bit = |r: Reg| 1u32 << r.index();
+    let of_addr = |addr: Addr| bit(addr.base) | bit(addr.index);
+    let mask = match *op {
         Op::Un { a, .. }
         | Op::AluImm { a, .. }
         | Op::IntToF { a, .. }
@@ -39,35 +53,22 @@ pub fn each_source(op: &mut Op, mut f: impl FnMut(&mut Reg)) {
         | Op::JumpReg { a, .. }
         | Op::Lr { addr: a, .. }
         | Op::CboZero { addr: a }
-        | Op::CboTouch { addr: a } => f(a),
-        Op::Alu { a, b, .. } | Op::ShAdd { a, b, .. } | Op::Branch { a, b, .. } => {
-            f(a);
-            f(b);
+        | Op::CboTouch { addr: a } => bit(a),
+        Op::Alu { a, b, .. }
+        | Op::ShAdd { a, b, .. }
+        | Op::Branch { a, b, .. }
+        | Op::Amo {
+            addr: a, src: b, ..
         }
-        Op::Amo { addr, src, .. } | Op::Sc { addr, src, .. } => {
-            f(addr);
-            f(src);
-        }
+        | Op::Sc {
+            addr: a, src: b, ..
+        } => bit(a) | bit(b),
         Op::Lea { addr, .. }
         | Op::Load { addr, .. }
         | Op::FLoad { addr, .. }
-        | Op::FStore { addr, .. } => {
-            f(&mut addr.base);
-            f(&mut addr.index);
-        }
-        Op::Store { rs, addr, .. } => {
-            f(rs);
-            f(&mut addr.base);
-            f(&mut addr.index);
-        }
-        _ => {}
-    }
-}
-
-/// The integer sources as a mask; `x0` is never among them.
-pub fn sources(op: &Op) -> u32 {
-    let mut copy = *op;
-    let mut mask = 0;
-    each_source(&mut copy, |r| mask |= 1 << r.index());
+        | Op::FStore { addr, .. } => of_addr(addr),
+        Op::Store { rs, addr, .. } => bit(rs) | of_addr(addr),
+        _ => 0,
+    };
     mask & !1
 }

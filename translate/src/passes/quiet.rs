@@ -8,22 +8,31 @@ use crate::ops::{Block, FCmpOp, Op};
 /// Fuses `x = fflags; compare; fflags = x`. The read stays, as somebody may look at `x`.
 pub fn run(block: &mut Block) {
     let ops = &mut block.ops;
-    let mut i = 0;
-    while i + 4 < ops.len() {
-        if let Op::FlagsRead { rd: saved } = ops[i]
-            && let [_, Op::Insn { .. }, compare, Op::Insn { .. }, restore] = &mut ops[i..i + 5]
+    let mut read = 0;
+    while read < ops.len() {
+        // A restored x0 clears the flags.
+        if let Op::FlagsRead { rd: saved } = ops[read]
+            && !saved.is_zero()
+            && let Some(compare) = next(ops, read)
+            && let Some(restore) = next(ops, compare)
+            && matches!(ops[restore], Op::FlagsSwap { rd, a } if rd.is_zero() && a == saved)
             && let Op::FCmp {
                 op: FCmpOp::Lt | FCmpOp::Le,
                 quiet,
                 rd,
                 ..
-            } = compare
+            } = &mut ops[compare]
             && *rd != saved
-            && matches!(restore, Op::FlagsSwap { rd, a } if rd.is_zero() && *a == saved)
         {
             *quiet = true;
-            ops.remove(i + 4);
+            ops.remove(restore);
         }
-        i += 1;
+        read += 1;
     }
+}
+
+/// The next op that does something to the guest's registers.
+fn next(ops: &[Op], after: usize) -> Option<usize> {
+    let idle = |op: &Op| matches!(op, Op::Insn { .. } | Op::Count { .. });
+    (after + 1..ops.len()).find(|&at| !idle(&ops[at]))
 }

@@ -54,18 +54,23 @@ impl Emission<'_> {
         }
     }
 
-    /// Leaves at `pc` if a request is pending. The registers must be as the guest expects them.
+    /// Leaves at `pc` if a request is pending. Apart from the sunk ops here, the registers must be as
+    /// the guest expects them.
     pub(super) fn poll(&mut self, pc: u64) {
         self.a.cmp_zero_far(REQUEST);
         let fixup = self.a.jcc(Cc::Ne);
         self.colds.push(Cold {
             fixup,
             back: 0,
-            kind: ColdKind::Poll { pc },
+            kind: ColdKind::Poll {
+                pc,
+                sunk: self.sunk_here,
+            },
         });
     }
 
-    pub(super) fn cold_poll(&mut self, pc: u64) {
+    pub(super) fn cold_poll(&mut self, pc: u64, sunk: SunkRange) {
+        self.sunk(sunk);
         self.set_pc(pc);
         asm!(self.a; mov eax, DWORD LEAVE_POLL as i32; jmp QWORD [rbp + stub_disp(STUB_EXIT)]);
     }

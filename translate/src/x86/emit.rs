@@ -27,8 +27,8 @@ pub(super) enum ColdKind {
     Unordered { rd: Reg },
     /// Put the canonical NaN into `d`, come back.
     Nan { d: u8, fmt: Fmt },
-    /// Leave with `pc` because a request is pending.
-    Poll { pc: u64 },
+    /// Run the sunk ops, and leave with `pc` because a request is pending.
+    Poll { pc: u64, sunk: SunkRange },
     /// The jump cache missed.
     Indirect,
     /// The stub of an unlinked exit.
@@ -186,7 +186,7 @@ impl Emission<'_> {
             Op::Point(_) => {}
             Op::Count { offset, value } => {
                 let m = disp(offset as usize);
-                asm!(self.a; add QWORD [rbp + m], DWORD value as i32);
+                asm!(self.a; add QWORD [rbp + m], DWORD value);
             }
             Op::Sunk(range) => self.sunk_here = range,
             Op::Const { rd, value } => self.constant(rd, value),
@@ -386,7 +386,7 @@ impl Emission<'_> {
                     self.cold_nan(d, fmt);
                     self.jump_back(back);
                 }
-                ColdKind::Poll { pc } => self.cold_poll(pc),
+                ColdKind::Poll { pc, sunk } => self.cold_poll(pc, sunk),
                 ColdKind::Indirect => self.cold_indirect(),
                 ColdKind::Exit { exit, site } => self.cold_exit(exit, site),
                 ColdKind::SunkExit { exit, sunk } => self.cold_sunk_exit(exit, sunk),

@@ -1,14 +1,18 @@
-//! The emitter against the interpreter, op by op: the same random block and state through both.
+//! The interpreter on plain blocks against the emitter, and against both on optimized blocks: the
+//! same random block and state must come to the same end.
 //!
-//! `HARTSCOPE_CASES` sets how many blocks are tried (default 20,000). A failure is shrunk to a
-//! minimal list of ops before it is reported.
+//! `HARTSCOPE_CASES` sets how many blocks each test tries (default 5,000), `HARTSCOPE_SEED` the
+//! first one's number. A failure is shrunk to a minimal list of ops before it is reported.
+
+use std::sync::atomic::Ordering;
 
 use translate::interp::BlockEnd;
+use translate::passes::optimize;
 use translate::{Block, Op};
 
 use crate::jit::Jit;
 use crate::operands::Random;
-use crate::random_ops::{self, Builder};
+use crate::random_ops::{self, Builder, Flavor};
 use crate::world::World;
 
 /// Everything that a block may change.
@@ -39,104 +43,189 @@ fn outcome(world: World, end: BlockEnd) -> Outcome {
     }
 }
 
-/// Runs `block` through both, from the state that `seed` gives.
-fn both(jit: &mut Jit, seed: u64, block: &Block) -> (Outcome, Outcome) {
-    let start = || random_ops::world(&mut Random::new(seed));
-    let mut world = start();
-    let end = world.run_block(block);
-    let interpreted = outcome(world, end);
-    let mut world = start();
-    jit.load(block);
-    let end = jit.run(&mut world, block);
-    (interpreted, outcome(world, end))
+/// Ways to run a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Interpreted,
+    Emitted,
+    OptimizedInterpreted,
+    OptimizedEmitted,
 }
 
-/// Takes ops away for as long as the two still disagree.
-fn shrink(jit: &mut Jit, seed: u64, mut block: Block) -> Block {
-    let mut at = 0;
-    // Instructions are pairs: the mark and its op. The last one leaves the block.
-    while at + 2 < block.ops.len() {
-        let mut shorter = block.clone();
-        shorter.ops.drain(at..at + 2);
-        // Without its constant, an access could be anywhere.
-        let constant = matches!(block.ops[at + 1], Op::Const { .. });
-        let (a, b) = match constant {
-            true => both(jit, seed, &block),
-            false => both(jit, seed, &shorter),
-        };
-        if !constant && a != b {
-            block = shorter;
-        } else {
-            at += 2;
+impl Way {
+    fn run(self, jit: &mut Jit, world: &mut World, block: &Block) -> BlockEnd {
+        let mut optimized = block.clone();
+        optimize(&mut optimized);
+        match self {
+            Way::Interpreted => world.run_block(block),
+            Way::OptimizedInterpreted => world.run_block(&optimized),
+            Way::Emitted => {
+                jit.load(block);
+                jit.run(world, block)
+            }
+            Way::OptimizedEmitted => {
+                jit.load(&optimized);
+                jit.run(world, block)
+            }
         }
     }
-    block
+}
+
+/// One random test: a block, a state to start from, and two ways that must agree.
+struct Case {
+    seed: u64,
+    request: bool,
+    block: Block,
+    ways: [Way; 2],
+}
+
+impl Case {
+    fn start(&self) -> World {
+        let world = random_ops::world(&mut Random::new(self.seed));
+        world
+            .state
+            .request
+            .store(self.request.into(), Ordering::Relaxed);
+        world
+    }
+
+    fn outcomes(&self, jit: &mut Jit) -> [Outcome; 2] {
+        self.ways.map(|way| {
+            let mut world = self.start();
+            let end = way.run(jit, &mut world, &self.block);
+            outcome(world, end)
+        })
+    }
+
+    /// Panics with a minimal form of the block if the two ways differ.
+    fn check(mut self, jit: &mut Jit) {
+        let [a, b] = self.outcomes(jit);
+        if a == b {
+            return;
+        }
+        self.shrink(jit);
+        let [a, b] = self.outcomes(jit);
+        let list = |ops: &[Op]| -> String { ops.iter().map(|op| format!("{op:?}\n")).collect() };
+        let mut optimized = self.block.clone();
+        optimize(&mut optimized);
+        let start = self.start().state;
+        panic!(
+            "seed {}, {:?}, {:?}\n{}exits {:?}\noptimized:\n{}sunk:\n{}exits {:?}\n{}x {:x?}\nf {:x?}\nfflags {:#x}",
+            self.seed,
+            self.block.mode,
+            self.ways,
+            list(&self.block.ops),
+            self.block.exits,
+            list(&optimized.ops),
+            list(&optimized.sunk_ops),
+            optimized.exits,
+            describe(&a, &b),
+            start.x,
+            start.f,
+            start.fflags,
+        );
+    }
+
+    /// Takes instructions away for as long as the two ways still disagree.
+    fn shrink(&mut self, jit: &mut Jit) {
+        let mut at = 0;
+        // Instructions are pairs: the mark and its op. The last one leaves the block.
+        while at + 2 < self.block.ops.len() {
+            let removed: Vec<Op> = self.block.ops.drain(at..at + 2).collect();
+            // Without its constant, an access could be anywhere.
+            let needed = matches!(removed[1], Op::Const { .. });
+            let same = needed || {
+                let [a, b] = self.outcomes(jit);
+                a == b
+            };
+            if same {
+                self.block.ops.splice(at..at, removed);
+                at += 2;
+            }
+        }
+    }
 }
 
 /// The differences, one a line.
-fn describe(interpreted: &Outcome, emitted: &Outcome) -> String {
+fn describe(first: &Outcome, second: &Outcome) -> String {
     let mut text = String::new();
     let mut differ = |what: String, a: u64, b: u64| {
         if a != b {
-            text += &format!("{what}: interpreted {a:#x}, emitted {b:#x}\n");
+            text += &format!("{what}: {a:#x}, {b:#x}\n");
         }
     };
     for n in 0..32 {
-        differ(format!("x{n}"), interpreted.x[n], emitted.x[n]);
-        differ(format!("f{n}"), interpreted.f[n], emitted.f[n]);
+        differ(format!("x{n}"), first.x[n], second.x[n]);
+        differ(format!("f{n}"), first.f[n], second.f[n]);
     }
-    for (n, (a, b)) in interpreted.memory.iter().zip(&emitted.memory).enumerate() {
+    for (n, (a, b)) in first.memory.iter().zip(&second.memory).enumerate() {
         differ(format!("byte {n:#x}"), (*a).into(), (*b).into());
     }
-    differ("pc".into(), interpreted.pc, emitted.pc);
-    differ(
-        "fflags".into(),
-        interpreted.fflags.into(),
-        emitted.fflags.into(),
-    );
-    if interpreted.end != emitted.end {
-        text += &format!("end: {:?}, {:?}\n", interpreted.end, emitted.end);
+    differ("pc".into(), first.pc, second.pc);
+    differ("fflags".into(), first.fflags.into(), second.fflags.into());
+    if first.end != second.end {
+        text += &format!("end: {:?}, {:?}\n", first.end, second.end);
     }
-    if interpreted.reservation != emitted.reservation {
-        text += &format!("{:?}, {:?}\n", interpreted.reservation, emitted.reservation);
+    if first.reservation != second.reservation {
+        text += &format!("{:?}, {:?}\n", first.reservation, second.reservation);
     }
-    if interpreted.counters != emitted.counters {
+    if first.counters != second.counters {
         text += "counters differ\n";
     }
     text
 }
 
+fn from_env(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(default)
+}
+
+fn agree(ways: [Way; 2], flavor: Flavor) {
+    let first = from_env("HARTSCOPE_SEED", 0);
+    let mut jit = Jit::new();
+    for seed in first..first + from_env("HARTSCOPE_CASES", 5_000) {
+        let mode = random_ops::world(&mut Random::new(seed)).state.mode();
+        let block = Builder::new(&mut Random::new(!seed), mode, flavor).build();
+        // The two back ends look for requests at different places, both of them right.
+        let request = flavor.wild && seed % 4 == 0;
+        Case {
+            seed,
+            request,
+            block,
+            ways,
+        }
+        .check(&mut jit);
+    }
+}
+
 #[test]
 fn the_emitter_does_what_the_interpreter_does() {
-    let cases: u64 = std::env::var("HARTSCOPE_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(20_000);
-    let first: u64 = std::env::var("HARTSCOPE_SEED")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0);
-    let mut jit = Jit::new();
-    for seed in first..first + cases {
-        let mode = random_ops::world(&mut Random::new(seed)).state.mode();
-        let block = Builder::new(&mut Random::new(!seed), mode).build();
-        let (interpreted, emitted) = both(&mut jit, seed, &block);
-        if interpreted == emitted {
-            continue;
-        }
-        let block = shrink(&mut jit, seed, block);
-        let (interpreted, emitted) = both(&mut jit, seed, &block);
-        let start = random_ops::world(&mut Random::new(seed));
-        let ops: String = block.ops.iter().map(|op| format!("{op:?}\n")).collect();
-        panic!(
-            "seed {seed}, {mode:?}\n{}sunk {:?}\n{:?}\n{}x {:x?}\nf {:x?}\nfflags {:#x}",
-            ops,
-            block.sunk_ops,
-            block.exits,
-            describe(&interpreted, &emitted),
-            start.state.x,
-            start.state.f,
-            start.state.fflags,
-        );
-    }
+    let flavor = Flavor {
+        sunk: true,
+        wild: false,
+        idioms: false,
+    };
+    agree([Way::Interpreted, Way::Emitted], flavor);
+}
+
+#[test]
+fn optimized_blocks_do_the_same_even_when_they_fault_or_are_requested_to_leave() {
+    let flavor = Flavor {
+        sunk: false,
+        wild: true,
+        idioms: true,
+    };
+    agree([Way::Interpreted, Way::OptimizedInterpreted], flavor);
+}
+
+#[test]
+fn optimized_blocks_do_the_same_in_host_code() {
+    let flavor = Flavor {
+        sunk: false,
+        wild: false,
+        idioms: true,
+    };
+    agree([Way::Interpreted, Way::OptimizedEmitted], flavor);
 }

@@ -332,7 +332,7 @@ fn counters_count() {
     });
     world.run(Op::Count {
         offset: first,
-        value: u32::MAX,
+        value: -1,
     });
-    assert_eq!(world.state.counters[..3], [u64::from(u32::MAX), 2, 0]);
+    assert_eq!(world.state.counters[..3], [u64::MAX, 2, 0]);
 }

@@ -93,8 +93,9 @@ impl Jit {
         }
     }
 
-    /// Runs the block loaded last once through host code; what the emitter leaves to the
-    /// interpreter is done by it from there on.
+    /// Runs the block loaded last once through host code. What the emitter leaves to the
+    /// interpreter is done by it from there on, on `block`: the same before any passes, as they
+    /// keep the state right between the instructions but not their own ops.
     pub fn run(&mut self, world: &mut World, block: &Block) -> BlockEnd {
         self.runtime.install(&mut world.state, helper);
         let guest_base = (world.mem.bytes.as_ptr() as u64).wrapping_sub(world.mem.base);

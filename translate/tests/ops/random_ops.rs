@@ -85,26 +85,45 @@ fn integer(random: &mut Random) -> u64 {
     }
 }
 
+/// What blocks look like.
+#[derive(Clone, Copy, Debug)]
+pub struct Flavor {
+    /// Exits have ops sunk into them, as after the passes.
+    pub sunk: bool,
+    /// Some accesses go anywhere.
+    pub wild: bool,
+    /// Few registers and the sequences of compilers, for the passes to find.
+    pub idioms: bool,
+}
+
 /// Builds one block.
 pub struct Builder<'a> {
-    random: &'a mut Random,
+    pub(super) random: &'a mut Random,
+    pub(super) flavor: Flavor,
     block: Block,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(random: &'a mut Random, mode: Mode) -> Builder<'a> {
+    pub fn new(random: &'a mut Random, mode: Mode, flavor: Flavor) -> Builder<'a> {
         let block = Block {
             pc: 0x1000,
             mode,
             ..Block::default()
         };
-        Builder { random, block }
+        Builder {
+            random,
+            flavor,
+            block,
+        }
     }
 
     /// A block of some random ops and a random end.
     pub fn build(mut self) -> Block {
         for _ in 0..1 + self.random.below(12) {
-            self.any();
+            match self.flavor.idioms && self.coin() {
+                true => self.idiom(),
+                false => self.any(),
+            }
         }
         let exit = self.exit();
         let (rd, a) = (self.x(), self.x());
@@ -122,30 +141,31 @@ impl<'a> Builder<'a> {
         self.block
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.random.below(choices.len() as u64) as usize]
     }
 
-    fn coin(&mut self) -> bool {
+    pub(super) fn coin(&mut self) -> bool {
         self.random.below(2) == 0
     }
 
     /// Any register; a few of them, pinned ones and others, so often that they collide.
-    fn x(&mut self) -> Reg {
-        match self.coin() {
-            true => self.of(&[x(0), x(10), x(11), x(18), x(5), x(6)]),
-            false => Reg(self.random.below(32) as u8),
+    pub(super) fn x(&mut self) -> Reg {
+        match self.random.below(8) {
+            0..=3 => self.of(&[x(0), x(10), x(11), x(18), x(5), x(6)]),
+            4..=6 if self.flavor.idioms => self.of(&[x(10), x(11), x(5), x(6)]),
+            _ => Reg(self.random.below(32) as u8),
         }
     }
 
-    fn f(&mut self) -> FReg {
+    pub(super) fn f(&mut self) -> FReg {
         match self.coin() {
             true => self.of(&[FReg(10), FReg(11), FReg(3), FReg(4)]),
             false => FReg(self.random.below(32) as u8),
         }
     }
 
-    fn imm(&mut self) -> i32 {
+    pub(super) fn imm(&mut self) -> i32 {
         match self.random.below(3) {
             0 => self.of(&[0, 1, -1, 127, -128, 128, 2047, -2048, i32::MIN, i32::MAX]),
             1 => self.random.bits() as i32 >> 20,
@@ -154,33 +174,33 @@ impl<'a> Builder<'a> {
     }
 
     /// Mostly the block's own rounding mode.
-    fn rm(&mut self) -> Rm {
+    pub(super) fn rm(&mut self) -> Rm {
         match self.random.below(4) {
             0 => self.of(&MODES),
             _ => Rm::from_bits(self.block.mode.frm()).expect("a valid mode"),
         }
     }
 
-    fn fmt(&mut self) -> Fmt {
+    pub(super) fn fmt(&mut self) -> Fmt {
         self.of(&[Fmt::S, Fmt::D])
     }
 
-    fn pc(&self) -> u64 {
+    pub(super) fn pc(&self) -> u64 {
         0x1000 + 4 * self.block.ops.len() as u64
     }
 
     /// One more op, as an instruction of its own.
-    fn push(&mut self, op: Op) {
+    pub(super) fn push(&mut self, op: Op) {
         let pc = self.pc();
         self.block.ops.push(Op::Insn { pc, len: 4 });
         self.block.ops.push(op);
     }
 
     /// One more exit, some with ops sunk into it.
-    fn exit(&mut self) -> u16 {
+    pub(super) fn exit(&mut self) -> u16 {
         let start = self.block.sunk_ops.len() as u32;
         let len = match self.random.below(3) {
-            0 => 1 + self.random.below(2) as u32,
+            0 if self.flavor.sunk => 1 + self.random.below(2) as u32,
             _ => 0,
         };
         for _ in 0..len {
@@ -212,7 +232,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn integer_op(&mut self) -> Op {
+    pub(super) fn integer_op(&mut self) -> Op {
         let (rd, a, b) = (self.x(), self.x(), self.x());
         let (op, w) = match self.random.below(3) {
             0 => (self.of(&ALU_W32), Width::W32),
@@ -266,12 +286,15 @@ impl<'a> Builder<'a> {
     }
 
     /// Somewhere in memory, with room for the widest access.
-    fn place(&mut self) -> u64 {
+    pub(super) fn place(&mut self) -> u64 {
         BASE + self.random.below(LEN as u64 - 8)
     }
 
     /// An address that lies in memory, after constants for its registers.
     fn addr(&mut self) -> Addr {
+        if self.flavor.wild && self.random.below(4) == 0 {
+            return Addr::reg(self.x(), self.imm());
+        }
         let (base, index) = (self.x(), self.x());
         let scale = self.random.below(4) as u8;
         let mut value = [0i64; 32];
@@ -447,7 +470,7 @@ impl<'a> Builder<'a> {
             4 => {
                 let counter = 8 * self.random.below(VCPU_COUNTERS as u64) as usize;
                 let offset = (std::mem::offset_of!(CpuState, counters) + counter) as u32;
-                let value = self.random.below(1 << 31) as u32;
+                let value = self.random.bits() as i32;
                 self.push(Op::Count { offset, value });
             }
             _ => {
@@ -458,7 +481,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn f_cmp(&mut self, rd: Reg) -> Op {
+    pub(super) fn f_cmp(&mut self, rd: Reg) -> Op {
         let (fmt, a, b) = (self.fmt(), self.f(), self.f());
         Op::FCmp {
             op: self.of(&F_CMP),
