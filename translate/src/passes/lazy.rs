@@ -53,14 +53,16 @@ impl Lazy {
         self.ahead.resize(self.input.len(), Ahead::default());
         let (mut written, mut dead) = (0u32, 0u32);
         for (op, ahead) in self.input.iter().zip(&mut self.ahead).rev() {
-            ahead.dead = dead;
-            if is_watched(op) {
-                dead = 0;
-            }
+            let watched = is_watched(op);
+            // What is pending before an op that may be left at is seen there.
+            ahead.dead = if watched { 0 } else { dead };
             if let Some(rd) = dest(op) {
                 ahead.rewritten = written & bit(rd) != 0;
                 written |= bit(rd);
                 dead |= bit(rd);
+            }
+            if watched {
+                dead = 0;
             }
             ahead.sources = sources(op);
             dead &= !ahead.sources;
@@ -75,7 +77,8 @@ struct Ahead {
     rewritten: bool,
     /// What the op reads.
     sources: u32,
-    /// After the op: registers that are written before they are read or anybody can look.
+    /// After the op: registers that are written before they are read or anybody can look; none if
+    /// somebody may look at the op itself.
     dead: u32,
 }
 
