@@ -1,0 +1,146 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::campaign::{self, Plan};
+use crate::generate::Options;
+use crate::run::Runner;
+use crate::run::inprocess::{Backend, InProcess};
+use crate::run::process::ProcessRunner;
+
+const USAGE: &str = "\
+usage: isa-fuzz [OPTIONS]
+
+Runs random guest programs under qemu-riscv64, under hartscope with each of its back ends, and on
+both back ends inside this process, and compares everything that they write.
+
+  --insns N         compare at least N instructions (default 10000000)
+  --seed S          first seed (default 1)
+  --jobs J          programs that run at once (default: one per host core)
+  --failures F      stop after F failing programs (default 1)
+  --runners LIST    comma-separated, the first is the reference (default: all)
+                    qemu, hartscope-x86-64, hartscope-interp, emitter, interpreter, plain
+  --hartscope FILE  the binary (default: beside this one)
+  --no-traps        no instructions that trap
+  --chunks C        chunks of a program
+  --items I         items of a chunk
+";
+
+/// How long one guest program may run; they take milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a failing program may be cut down.
+const SHRINK: Duration = Duration::from_secs(60);
+
+const ALL_RUNNERS: &str = "qemu,interpreter,emitter,plain,hartscope-x86-64,hartscope-interp";
+
+/// What was asked for.
+struct Request {
+    plan: Plan,
+    runners: String,
+    hartscope: Option<PathBuf>,
+}
+
+/// Runs the command; the status says whether everything agreed.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let request = match parse(arguments) {
+        Ok(request) => request,
+        Err(problem) => {
+            eprint!("isa-fuzz: {problem}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&request) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("isa-fuzz: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(request: &Request) -> Result<bool, String> {
+    let hartscope = match &request.hartscope {
+        Some(path) => path.clone(),
+        None => beside_this_program("hartscope")?,
+    };
+    let runners = request
+        .runners
+        .split(',')
+        .map(|name| runner(name, &hartscope))
+        .collect::<Result<Vec<_>, _>>()?;
+    if runners.len() < 2 {
+        return Err("it takes two runners to disagree".into());
+    }
+    let names: Vec<&str> = runners.iter().map(|runner| runner.name()).collect();
+    println!("isa-fuzz: {}", names.join(", "));
+    let start = Instant::now();
+    let tally = campaign::run(&request.plan, &runners).map_err(|error| error.to_string())?;
+    println!("isa-fuzz: {tally}, {:.1} s", start.elapsed().as_secs_f64());
+    Ok(tally.failures == 0)
+}
+
+fn runner(name: &str, hartscope: &Path) -> Result<Box<dyn Runner>, String> {
+    Ok(match name {
+        "qemu" => Box::new(ProcessRunner::qemu(TIMEOUT)),
+        "hartscope-x86-64" | "hartscope-interp" => {
+            let backend = &name["hartscope-".len()..];
+            Box::new(ProcessRunner::hartscope(hartscope, backend, TIMEOUT))
+        }
+        "emitter" => Box::new(InProcess::new(Backend::Emitter)),
+        "interpreter" => Box::new(InProcess::new(Backend::Interpreter)),
+        "plain" => Box::new(InProcess::new(Backend::Plain)),
+        _ => return Err(format!("no runner is called '{name}'")),
+    })
+}
+
+/// Where cargo puts the other binaries of the workspace.
+fn beside_this_program(name: &str) -> Result<PathBuf, String> {
+    let this = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+    Ok(this.with_file_name(name))
+}
+
+fn parse(arguments: &[String]) -> Result<Request, String> {
+    let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let mut request = Request {
+        plan: Plan {
+            instructions: 10_000_000,
+            seed: 1,
+            jobs,
+            failures: 1,
+            shrink: SHRINK,
+            options: Options::default(),
+        },
+        runners: ALL_RUNNERS.to_owned(),
+        hartscope: None,
+    };
+    let plan = &mut request.plan;
+    let mut arguments = arguments.iter();
+    while let Some(option) = arguments.next() {
+        let mut value = || {
+            let value = arguments.next();
+            value.ok_or_else(|| format!("{option} needs a value"))
+        };
+        match option.as_str() {
+            "--insns" => plan.instructions = number(option, value()?)?,
+            "--seed" => plan.seed = number(option, value()?)?,
+            "--jobs" => plan.jobs = number(option, value()?)?,
+            "--failures" => plan.failures = number(option, value()?)?,
+            "--chunks" => plan.options.chunks = number(option, value()?)?,
+            "--items" => plan.options.items = number(option, value()?)?,
+            "--no-traps" => plan.options.traps = false,
+            "--runners" => request.runners = value()?.clone(),
+            "--hartscope" => request.hartscope = Some(value()?.into()),
+            _ => return Err(format!("unknown option '{option}'")),
+        }
+    }
+    Ok(request)
+}
+
+fn number<T: FromStr>(option: &str, value: &str) -> Result<T, String> {
+    let parsed = value.parse();
+    parsed.map_err(|_| format!("{option}: '{value}' is not a fitting number"))
+}
