@@ -99,6 +99,51 @@ impl Cc {
 #[must_use]
 pub struct Fixup(pub u32);
 
+/// A memory operand: `base + (index << scale) + disp`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mem {
+    pub base: Option<u8>,
+    pub index: Option<u8>,
+    pub scale: u8,
+    pub disp: i32,
+}
+
+/// How an instruction with a register (or opcode digit) and a memory operand is encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Enc {
+    pub opcode: &'static [u8],
+    /// 64-bit operand.
+    pub wide: bool,
+    /// 16-bit operand.
+    pub half: bool,
+    /// The register operand is a byte: `spl`–`dil` need a prefix.
+    pub byte: bool,
+}
+
+impl Enc {
+    /// With the default, 32-bit operand.
+    pub const fn new(opcode: &'static [u8]) -> Enc {
+        Enc {
+            opcode,
+            wide: false,
+            half: false,
+            byte: false,
+        }
+    }
+
+    pub const fn wide(self) -> Enc {
+        Enc { wide: true, ..self }
+    }
+
+    pub const fn half(self) -> Enc {
+        Enc { half: true, ..self }
+    }
+
+    pub const fn byte(self) -> Enc {
+        Enc { byte: true, ..self }
+    }
+}
+
 macro_rules! by_bin {
     ($op:expr, $m:ident, $($arg:tt)*) => {
         match $op {
@@ -181,6 +226,58 @@ impl Asm {
         self.code.extend_from_slice(&[0x83, 0xbd]);
         self.code.extend_from_slice(&disp.to_le_bytes());
         self.code.push(0);
+    }
+
+    /// An instruction on guest memory, `gs:[m]`. Written by hand where dynasm's encodings of
+    /// operands chosen at run time are longer than they need to be; code size is what counts here.
+    pub fn guest(&mut self, enc: Enc, reg: u8, m: Mem) {
+        self.code.push(0x65);
+        self.with_mem(enc, reg, m);
+    }
+
+    /// `lea d, [m]`.
+    pub fn lea(&mut self, d: u8, m: Mem) {
+        self.with_mem(Enc::new(&[0x8d]).wide(), d, m);
+    }
+
+    /// `lea` of which only the low 32 bits count.
+    pub fn lea32(&mut self, d: u8, m: Mem) {
+        self.with_mem(Enc::new(&[0x8d]), d, m);
+    }
+
+    fn with_mem(&mut self, enc: Enc, reg: u8, m: Mem) {
+        if enc.half {
+            self.code.push(0x66);
+        }
+        let (base, index) = (m.base.unwrap_or(0), m.index.unwrap_or(0));
+        let rex =
+            0x40 | u8::from(enc.wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | (base >> 3);
+        if rex != 0x40 || (enc.byte && reg >= 4) {
+            self.code.push(rex);
+        }
+        self.code.extend_from_slice(enc.opcode);
+        let reg = (reg & 7) << 3;
+        // Without a base, mode 0 with base field 5 means a 32-bit displacement alone.
+        let short = i8::try_from(m.disp);
+        let mode = match (m.base, short) {
+            (None, _) => 0x00,
+            (Some(b), Ok(0)) if b & 7 != 5 => 0x00,
+            (Some(_), Ok(_)) => 0x40,
+            (Some(_), Err(_)) => 0x80,
+        };
+        let index_field = m.index.map_or(4 << 3, |i| m.scale << 6 | (i & 7) << 3);
+        match m.base {
+            Some(b) if m.index.is_none() && b & 7 != 4 => self.code.push(mode | reg | (b & 7)),
+            Some(b) => self
+                .code
+                .extend_from_slice(&[mode | reg | 4, index_field | (b & 7)]),
+            None => self.code.extend_from_slice(&[reg | 4, index_field | 5]),
+        }
+        match mode {
+            0x40 => self.code.push(m.disp as u8),
+            0x00 if m.base.is_some() => {}
+            _ => self.code.extend_from_slice(&m.disp.to_le_bytes()),
+        }
     }
 
     /// `test r, r`.

@@ -9,16 +9,15 @@ use std::mem::offset_of;
 use dynasmrt::DynasmApi;
 
 use super::Site;
-use super::asm::{Bin, Cc, asm};
+use super::asm::{Bin, Cc, Mem, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::regs::{Loc, RAX, disp, loc};
-use super::runtime::{LEAVE_POLL, LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, stub_disp};
+use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, STUB_LINK, STUB_POLL, stub_disp};
 use crate::ops::{Cond, ExitId, Op, Reg, SunkRange, Trap, Width};
 use crate::state::{CpuState, JUMP_CACHE_ENTRIES};
 
 const REQUEST: i32 = disp(offset_of!(CpuState, request));
 pub(super) const PC: i32 = disp(offset_of!(CpuState, pc));
-const EXIT_BLOCK: i32 = disp(offset_of!(CpuState, exit_block));
 const JUMP_CACHE: i32 = disp(offset_of!(CpuState, jump_cache));
 /// Selects the pc bits that index the jump cache; an entry's offset is 8 times that.
 const JUMP_MASK: i32 = (JUMP_CACHE_ENTRIES as i32 - 1) << 1;
@@ -72,7 +71,7 @@ impl Emission<'_> {
     pub(super) fn cold_poll(&mut self, pc: u64, sunk: SunkRange) {
         self.sunk(sunk);
         self.set_pc(pc);
-        asm!(self.a; mov eax, DWORD LEAVE_POLL as i32; jmp QWORD [rbp + stub_disp(STUB_EXIT)]);
+        asm!(self.a; jmp QWORD [rbp + stub_disp(STUB_POLL)]);
     }
 
     pub(super) fn branch(&mut self, cond: Cond, w: Width, ra: Reg, rb: Reg, exit: ExitId) {
@@ -178,14 +177,12 @@ impl Emission<'_> {
         let s = &mut self.sites[site];
         s.unlinked = (self.a.len() as i64 - (i64::from(s.disp) + 4)) as i32;
         self.set_pc(self.block.exits[usize::from(exit)].target);
-        // Where this block begins is known relative to here.
-        let here = self.a.len() as i32 + 7;
-        asm!(self.a; lea rax, [rip - here]);
-        asm!(self.a
-            ; mov [rbp + EXIT_BLOCK], rax
-            ; mov eax, DWORD i32::from(exit)
-            ; jmp QWORD [rbp + stub_disp(STUB_EXIT)]
-        );
+        // The return address of the call and its distance from here tell where the block begins.
+        const CALL: usize = 5 + 6;
+        let after = (self.a.len() + CALL) as u32;
+        let code = after << 16 | u32::from(exit);
+        asm!(self.a; mov eax, DWORD code as i32; call QWORD [rbp + stub_disp(STUB_LINK)]);
+        debug_assert_eq!(self.a.len(), after as usize);
     }
 
     /// Ops of a way out.
@@ -200,7 +197,15 @@ impl Emission<'_> {
         self.poll(self.pc);
         match (loc(ra), disp) {
             (a, 0) => self.a.mov(RAX, a),
-            (Loc::R(a), _) => asm!(self.a; lea rax, [DWORD Rq(a) + disp]),
+            (Loc::R(a), _) => {
+                let m = Mem {
+                    base: Some(a),
+                    index: None,
+                    scale: 0,
+                    disp,
+                };
+                self.a.lea(RAX, m);
+            }
             (a, _) => {
                 self.a.mov(RAX, a);
                 self.a.bin_imm(Bin::Add, Width::W64, Loc::R(RAX), disp);

@@ -1,6 +1,6 @@
 //! Integer ops.
 
-use super::asm::{Bin, Cc, Sh, asm};
+use super::asm::{Bin, Cc, Mem, Sh, asm};
 use super::emit::Emission;
 use super::regs::{Loc, RAX, RCX, RDX, loc};
 use crate::ops::{Addr, AluOp, Op, Reg, UnOp, Width};
@@ -201,10 +201,10 @@ impl Emission<'_> {
                 self.a.bin_to_slot(op, d, b);
             }
             (Loc::R(d), Loc::R(a), Loc::R(b)) if op == Bin::Add && d != a && full => {
-                asm!(self.a; lea Rq(d), [Rq(a) + Rq(b)]);
+                self.a.lea(d, indexed(a, b, 0));
             }
             (_, Loc::R(a), Loc::R(b)) if op == Bin::Add && !full && !loc(rd).is(a) => {
-                asm!(self.a; lea eax, [Rq(a) + Rq(b)]);
+                self.a.lea32(RAX, indexed(a, b, 0));
                 self.sext_to(rd);
             }
             (_, a, b) => {
@@ -385,10 +385,11 @@ impl Emission<'_> {
         let cold = if signed {
             let b = self.in_reg(rb, RAX);
             if full {
-                asm!(self.a; lea rax, [Rq(b) + 1]; cmp rax, BYTE 1);
+                self.a.lea(RAX, displaced(b, 1));
             } else {
-                asm!(self.a; lea eax, [Rq(b) + 1]; cmp eax, BYTE 1);
+                self.a.lea32(RAX, displaced(b, 1));
             }
+            self.a.bin_imm(Bin::Cmp, w, Loc::R(RAX), 1);
             self.a.jcc(Cc::Be)
         } else {
             self.compare_zero(w, rb);
@@ -470,13 +471,10 @@ impl Emission<'_> {
                 self.a.bin_imm(bin, w, Loc::M(d), imm);
             }
             (Loc::R(d), Loc::R(a)) if d != a && bin == Bin::Add && w == Width::W64 => {
-                self.lea_disp(d, a, imm);
+                self.a.lea(d, displaced(a, imm));
             }
             (_, Loc::R(a)) if !loc(rd).is(a) && bin == Bin::Add && w == Width::W32 => {
-                match i8::try_from(imm) {
-                    Ok(i) => asm!(self.a; lea eax, [BYTE Rq(a) + i]),
-                    Err(_) => asm!(self.a; lea eax, [DWORD Rq(a) + imm]),
-                }
+                self.a.lea32(RAX, displaced(a, imm));
                 self.sext_to(rd);
             }
             (_, a) => {
@@ -490,13 +488,6 @@ impl Emission<'_> {
                 self.extend(w, d);
                 self.finish(rd, d);
             }
-        }
-    }
-
-    fn lea_disp(&mut self, d: u8, base: u8, imm: i32) {
-        match i8::try_from(imm) {
-            Ok(i) => asm!(self.a; lea Rq(d), [BYTE Rq(base) + i]),
-            Err(_) => asm!(self.a; lea Rq(d), [DWORD Rq(base) + imm]),
         }
     }
 
@@ -596,39 +587,34 @@ impl Emission<'_> {
         }
         let b = self.in_reg(rb, RCX);
         let d = self.dest(rd);
-        match shift {
-            0 => asm!(self.a; lea Rq(d), [Rq(b) + Rq(s)]),
-            1 => asm!(self.a; lea Rq(d), [Rq(b) + Rq(s) * 2]),
-            2 => asm!(self.a; lea Rq(d), [Rq(b) + Rq(s) * 4]),
-            _ => asm!(self.a; lea Rq(d), [Rq(b) + Rq(s) * 8]),
-        }
+        self.a.lea(d, indexed(b, s, shift));
         self.finish(rd, d);
     }
 
     pub(super) fn lea(&mut self, rd: Reg, addr: Addr) {
         let d = self.dest(rd);
-        let (base, index, scale, disp) = self.address(addr);
-        self.lea_to(d, base, index, scale, disp);
+        let m = self.address(addr);
+        self.a.lea(d, m);
         self.finish(rd, d);
     }
+}
 
-    fn lea_to(&mut self, d: u8, base: Option<u8>, index: Option<u8>, scale: u8, disp: i32) {
-        let a = &mut self.a;
-        match (base, index) {
-            (None, None) => a.mov_imm(Loc::R(d), i64::from(disp)),
-            (Some(b), None) => self.lea_disp(d, b, disp),
-            (Some(b), Some(i)) => match scale {
-                0 => asm!(a; lea Rq(d), [DWORD Rq(b) + Rq(i) + disp]),
-                1 => asm!(a; lea Rq(d), [DWORD Rq(b) + Rq(i) * 2 + disp]),
-                2 => asm!(a; lea Rq(d), [DWORD Rq(b) + Rq(i) * 4 + disp]),
-                _ => asm!(a; lea Rq(d), [DWORD Rq(b) + Rq(i) * 8 + disp]),
-            },
-            (None, Some(i)) => match scale {
-                0 => asm!(a; lea Rq(d), [DWORD Rq(i) + disp]),
-                1 => asm!(a; lea Rq(d), [NOSPLIT Rq(i) * 2 + disp]),
-                2 => asm!(a; lea Rq(d), [Rq(i) * 4 + disp]),
-                _ => asm!(a; lea Rq(d), [Rq(i) * 8 + disp]),
-            },
-        }
+/// `[base + (index << scale)]`.
+fn indexed(base: u8, index: u8, scale: u8) -> Mem {
+    Mem {
+        base: Some(base),
+        index: Some(index),
+        scale,
+        disp: 0,
+    }
+}
+
+/// `[base + disp]`.
+fn displaced(base: u8, disp: i32) -> Mem {
+    Mem {
+        base: Some(base),
+        index: None,
+        scale: 0,
+        disp,
     }
 }

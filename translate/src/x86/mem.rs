@@ -5,33 +5,33 @@ use std::mem::offset_of;
 
 use dynasmrt::DynasmApi;
 
-use super::asm::{Bin, Cc, asm};
+use super::asm::{Bin, Cc, Enc, Mem, asm};
 use super::emit::Emission;
 use super::regs::{FLoc, Loc, RAX, RCX, X0, disp, loc, loc_f};
 use crate::ops::{Addr, AmoOp, FReg, Fmt, Op, Reg, Size, Width};
 use crate::state::{Consts, CpuState};
 
-/// Emits `$mn` with `$pre` operands before and `$post` after a guest memory operand.
-macro_rules! guest {
-    ($a:expr, $m:expr, [$($mn:tt)*], [$($pre:tt)*], [$($post:tt)*]) => {{
-        let (base, index, scale, disp) = $m;
+/// A vector move between `$x` and guest memory: `$pre` and `$post` are the operands around it.
+macro_rules! guest_vector {
+    ($a:expr, $m:expr, $mn:ident, [$($pre:tt)*], [$($post:tt)*]) => {{
+        let Mem { base, index, scale, disp } = $m;
         match (base, index) {
-            (None, None) => asm!($a; gs $($mn)* $($pre)* [DWORD disp] $($post)*),
+            (None, None) => asm!($a; gs $mn $($pre)* [DWORD disp] $($post)*),
             (Some(b), None) => match i8::try_from(disp) {
-                Ok(d) => asm!($a; gs $($mn)* $($pre)* [BYTE Rq(b) + d] $($post)*),
-                Err(_) => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + disp] $($post)*),
+                Ok(d) => asm!($a; gs $mn $($pre)* [BYTE Rq(b) + d] $($post)*),
+                Err(_) => asm!($a; gs $mn $($pre)* [DWORD Rq(b) + disp] $($post)*),
             },
             (Some(b), Some(i)) => match scale {
-                0 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) + disp] $($post)*),
-                1 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) * 2 + disp] $($post)*),
-                2 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) * 4 + disp] $($post)*),
-                _ => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(b) + Rq(i) * 8 + disp] $($post)*),
+                0 => asm!($a; gs $mn $($pre)* [DWORD Rq(b) + Rq(i) + disp] $($post)*),
+                1 => asm!($a; gs $mn $($pre)* [DWORD Rq(b) + Rq(i) * 2 + disp] $($post)*),
+                2 => asm!($a; gs $mn $($pre)* [DWORD Rq(b) + Rq(i) * 4 + disp] $($post)*),
+                _ => asm!($a; gs $mn $($pre)* [DWORD Rq(b) + Rq(i) * 8 + disp] $($post)*),
             },
             (None, Some(i)) => match scale {
-                0 => asm!($a; gs $($mn)* $($pre)* [DWORD Rq(i) + disp] $($post)*),
-                1 => asm!($a; gs $($mn)* $($pre)* [NOSPLIT Rq(i) * 2 + disp] $($post)*),
-                2 => asm!($a; gs $($mn)* $($pre)* [Rq(i) * 4 + disp] $($post)*),
-                _ => asm!($a; gs $($mn)* $($pre)* [Rq(i) * 8 + disp] $($post)*),
+                0 => asm!($a; gs $mn $($pre)* [DWORD Rq(i) + disp] $($post)*),
+                1 => asm!($a; gs $mn $($pre)* [NOSPLIT Rq(i) * 2 + disp] $($post)*),
+                2 => asm!($a; gs $mn $($pre)* [Rq(i) * 4 + disp] $($post)*),
+                _ => asm!($a; gs $mn $($pre)* [Rq(i) * 8 + disp] $($post)*),
             },
         }
     }};
@@ -41,32 +41,34 @@ const RES_ADDR: i32 = disp(offset_of!(CpuState, res_addr));
 const RES_VALUE: i32 = disp(offset_of!(CpuState, res_value));
 const BOX_S: i32 = disp(offset_of!(CpuState, consts) + offset_of!(Consts, box_s));
 
-/// Base, index, scale, displacement of an x86 memory operand.
-pub(super) type Operand = (Option<u8>, Option<u8>, u8, i32);
-
 impl Emission<'_> {
     /// The host operand of a guest address; loads an unpinned base into `rax`, an unpinned index
     /// into `rcx`.
-    pub(super) fn address(&mut self, addr: Addr) -> Operand {
+    pub(super) fn address(&mut self, addr: Addr) -> Mem {
         let base = (!addr.base.is_zero()).then(|| self.in_reg(addr.base, RAX));
         let index = (!addr.index.is_zero()).then(|| self.in_reg(addr.index, RCX));
-        (base, index, addr.scale, addr.disp)
+        Mem {
+            base,
+            index,
+            scale: addr.scale,
+            disp: addr.disp,
+        }
     }
 
     pub(super) fn load(&mut self, rd: Reg, addr: Addr, size: Size, signed: bool) {
         self.fault_point();
         let m = self.address(addr);
         let d = if rd.is_zero() { RAX } else { self.dest(rd) };
-        let a = &mut self.a;
-        match (size, signed) {
-            (Size::B1, false) => guest!(a, m, [movzx], [Rd(d), BYTE], []),
-            (Size::B1, true) => guest!(a, m, [movsx], [Rq(d), BYTE], []),
-            (Size::B2, false) => guest!(a, m, [movzx], [Rd(d), WORD], []),
-            (Size::B2, true) => guest!(a, m, [movsx], [Rq(d), WORD], []),
-            (Size::B4, false) => guest!(a, m, [mov], [Rd(d),], []),
-            (Size::B4, true) => guest!(a, m, [movsxd], [Rq(d), DWORD], []),
-            (Size::B8, _) => guest!(a, m, [mov], [Rq(d),], []),
-        }
+        let enc = match (size, signed) {
+            (Size::B1, false) => Enc::new(&[0x0f, 0xb6]),
+            (Size::B1, true) => Enc::new(&[0x0f, 0xbe]).wide(),
+            (Size::B2, false) => Enc::new(&[0x0f, 0xb7]),
+            (Size::B2, true) => Enc::new(&[0x0f, 0xbf]).wide(),
+            (Size::B4, false) => Enc::new(&[0x8b]),
+            (Size::B4, true) => Enc::new(&[0x63]).wide(),
+            (Size::B8, _) => Enc::new(&[0x8b]).wide(),
+        };
+        self.a.guest(enc, d, m);
         self.finish(rd, d);
     }
 
@@ -74,34 +76,30 @@ impl Emission<'_> {
         self.fault_point();
         let mut m = self.address(addr);
         if rs.is_zero() {
-            let a = &mut self.a;
-            match size {
-                Size::B1 => guest!(a, m, [mov], [BYTE], [, BYTE 0]),
-                Size::B2 => guest!(a, m, [mov], [WORD], [, WORD 0]),
-                Size::B4 => guest!(a, m, [mov], [DWORD], [, DWORD 0]),
-                Size::B8 => guest!(a, m, [mov], [QWORD], [, DWORD 0]),
-            }
+            let (enc, imm) = match size {
+                Size::B1 => (Enc::new(&[0xc6]), 1),
+                Size::B2 => (Enc::new(&[0xc7]).half(), 2),
+                Size::B4 => (Enc::new(&[0xc7]), 4),
+                Size::B8 => (Enc::new(&[0xc7]).wide(), 4),
+            };
+            self.a.guest(enc, 0, m);
+            self.a.code.extend_from_slice(&[0; 4][..imm]);
             return;
         }
-        if m.0 == Some(RAX) && m.1 == Some(RCX) && matches!(loc(rs), Loc::M(_)) {
+        if m.base == Some(RAX) && m.index == Some(RCX) && matches!(loc(rs), Loc::M(_)) {
             // Both scratch registers hold the address: fold it into one.
-            match m.2 {
-                0 => asm!(self.a; lea rax, [rax + rcx]),
-                1 => asm!(self.a; lea rax, [rax + rcx * 2]),
-                2 => asm!(self.a; lea rax, [rax + rcx * 4]),
-                _ => asm!(self.a; lea rax, [rax + rcx * 8]),
-            }
-            m.1 = None;
+            self.a.lea(RAX, Mem { disp: 0, ..m });
+            m.index = None;
         }
-        let scratch = if m.0 == Some(RAX) { RCX } else { RAX };
+        let scratch = if m.base == Some(RAX) { RCX } else { RAX };
         let s = self.in_reg(rs, scratch);
-        let a = &mut self.a;
-        match size {
-            Size::B1 => guest!(a, m, [mov], [], [, Rb(s)]),
-            Size::B2 => guest!(a, m, [mov], [], [, Rw(s)]),
-            Size::B4 => guest!(a, m, [mov], [], [, Rd(s)]),
-            Size::B8 => guest!(a, m, [mov], [], [, Rq(s)]),
-        }
+        let enc = match size {
+            Size::B1 => Enc::new(&[0x88]).byte(),
+            Size::B2 => Enc::new(&[0x89]).half(),
+            Size::B4 => Enc::new(&[0x89]),
+            Size::B8 => Enc::new(&[0x89]).wide(),
+        };
+        self.a.guest(enc, s, m);
     }
 
     pub(super) fn f_load(&mut self, fd: FReg, addr: Addr, fmt: Fmt) {
@@ -109,9 +107,9 @@ impl Emission<'_> {
         let m = self.address(addr);
         let d = self.f_dest(fd);
         match fmt {
-            Fmt::D => guest!(self.a, m, [vmovsd], [Rx(d), QWORD], []),
+            Fmt::D => guest_vector!(self.a, m, vmovsd, [Rx(d), QWORD], []),
             Fmt::S => {
-                guest!(self.a, m, [vmovss], [Rx(d), DWORD], []);
+                guest_vector!(self.a, m, vmovss, [Rx(d), DWORD], []);
                 asm!(self.a; vorps Rx(d), Rx(d), [rbp + BOX_S]);
             }
         }
@@ -129,8 +127,8 @@ impl Emission<'_> {
             }
         };
         match fmt {
-            Fmt::D => guest!(self.a, m, [vmovsd], [QWORD], [, Rx(s)]),
-            Fmt::S => guest!(self.a, m, [vmovss], [DWORD], [, Rx(s)]),
+            Fmt::D => guest_vector!(self.a, m, vmovsd, [QWORD], [, Rx(s)]),
+            Fmt::S => guest_vector!(self.a, m, vmovss, [DWORD], [, Rx(s)]),
         }
     }
 

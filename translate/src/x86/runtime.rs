@@ -14,7 +14,7 @@ use crate::state::{Consts, CpuState};
 
 /// `eax` on the way out: below, an exit's number.
 const LEAVE_OTHER: u32 = 0x1_0000;
-pub(super) const LEAVE_POLL: u32 = LEAVE_OTHER;
+const LEAVE_POLL: u32 = LEAVE_OTHER;
 const LEAVE_INDIRECT: u32 = LEAVE_OTHER + 1;
 pub(super) const LEAVE_STALE: u32 = LEAVE_OTHER + 2;
 const LEAVE_HOST_FAULT: u32 = LEAVE_OTHER + 3;
@@ -26,6 +26,11 @@ pub(super) const LEAVE_TRAP: u32 = LEAVE_OTHER + 0x100;
 pub(super) const STUB_EXIT: usize = 0;
 pub(super) const STUB_INDIRECT: usize = 1;
 pub(super) const STUB_HELPER: usize = 2;
+pub(super) const STUB_LINK: usize = 3;
+pub(super) const STUB_POLL: usize = 4;
+const STUBS: usize = 5;
+/// Where the helper's own address is kept.
+const HELPER: usize = STUBS;
 
 pub(super) const fn stub_disp(index: usize) -> i32 {
     disp(offset_of!(CpuState, stubs) + 8 * index)
@@ -87,7 +92,7 @@ pub struct StubCode {
     pub bytes: Vec<u8>,
     enter: usize,
     fault: usize,
-    stubs: [usize; 3],
+    stubs: [usize; STUBS],
 }
 
 /// The stubs at their place.
@@ -95,7 +100,7 @@ pub struct StubCode {
 pub struct Runtime {
     enter: extern "C" fn(*mut CpuState, *const u8) -> u32,
     fault: *const u8,
-    stubs: [u64; 3],
+    stubs: [u64; STUBS],
 }
 
 // SAFETY: the pointers lead to code, which nobody writes after it was placed.
@@ -105,6 +110,7 @@ unsafe impl Sync for Runtime {}
 
 const HOST_RSP: i32 = disp(offset_of!(CpuState, host_rsp));
 const HOST_MXCSR: i32 = disp(offset_of!(CpuState, host_mxcsr));
+const EXIT_BLOCK: i32 = disp(offset_of!(CpuState, exit_block));
 const MXCSR: i32 = disp(offset_of!(CpuState, mxcsr));
 pub(super) const MXCSR_NOW: i32 = disp(offset_of!(CpuState, mxcsr_now));
 pub(super) const FFLAGS: i32 = disp(offset_of!(CpuState, fflags));
@@ -145,6 +151,24 @@ impl StubCode {
         let to_exit = a.jmp();
         a.bind_to(to_exit, exit);
 
+        let poll = a.len();
+        asm!(a; mov eax, DWORD LEAVE_POLL as i32);
+        let to_exit = a.jmp();
+        a.bind_to(to_exit, exit);
+
+        // Called from an exit's stub with its number and, above, how far the call is into the block.
+        let link = a.len();
+        asm!(a
+            ; pop rcx
+            ; mov [rbp + EXIT_BLOCK], rcx
+            ; movzx ecx, ax
+            ; shr eax, BYTE 16
+            ; sub [rbp + EXIT_BLOCK], rax
+            ; mov eax, ecx
+        );
+        let to_exit = a.jmp();
+        a.bind_to(to_exit, exit);
+
         // Called with the op in rax. Registers go through the state, where the helper works.
         let helper = a.len();
         save_pinned(&mut a);
@@ -152,7 +176,7 @@ impl StubCode {
             ; lea rdi, [rbp - super::regs::BIAS]
             ; mov rsi, rax
             ; sub rsp, BYTE 8
-            ; call QWORD [rbp + stub_disp(3)]
+            ; call QWORD [rbp + stub_disp(HELPER)]
             ; add rsp, BYTE 8
             ; test eax, eax
         );
@@ -169,7 +193,7 @@ impl StubCode {
             bytes: a.code,
             enter,
             fault,
-            stubs: [exit, indirect, helper],
+            stubs: [exit, indirect, helper, link, poll],
         }
     }
 
@@ -195,8 +219,8 @@ impl StubCode {
 impl Runtime {
     /// Makes generated code run on `state` find the stubs and the helper.
     pub fn install(&self, state: &mut CpuState, helper: HelperFn) {
-        state.stubs[..3].copy_from_slice(&self.stubs);
-        state.stubs[3] = helper as usize as u64;
+        state.stubs[..STUBS].copy_from_slice(&self.stubs);
+        state.stubs[HELPER] = helper as usize as u64;
     }
 
     /// Runs generated code until it leaves.
