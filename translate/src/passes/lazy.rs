@@ -18,7 +18,7 @@
 //!    register is written again before anybody could look.
 
 use super::operands::{dest, each_alu_source, sources};
-use crate::ops::{Addr, AluOp, Block, Cond, Exit, Op, Reg, SunkRange, UnOp, Width};
+use crate::ops::{Addr, AluOp, Block, Cond, Exit, Fmt, Op, Reg, SunkRange, UnOp, Width};
 
 /// The pass, with its buffers.
 #[derive(Debug, Default)]
@@ -753,19 +753,16 @@ fn is_watched(op: &Op) -> bool {
         )
 }
 
-/// Ops at which the block may be left, by a fault or for the interpreter.
+/// Ops at which the block may be left: by a fault, or for the interpreter by a badly boxed single.
 fn may_leave(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Load { .. }
-            | Op::Store { .. }
-            | Op::FLoad { .. }
-            | Op::FStore { .. }
-            | Op::FAlu { .. }
-            | Op::FSqrt { .. }
-            | Op::FMa { .. }
-            | Op::FCmp { .. }
-            | Op::FToInt { .. }
-            | Op::FCvt { .. }
-    )
+    match *op {
+        Op::Load { .. } | Op::Store { .. } | Op::FLoad { .. } | Op::FStore { .. } => true,
+        Op::FAlu { fmt, .. }
+        | Op::FSqrt { fmt, .. }
+        | Op::FMa { fmt, .. }
+        | Op::FCmp { fmt, .. }
+        | Op::FToInt { fmt, .. } => fmt == Fmt::S,
+        Op::FCvt { fmt, .. } => fmt == Fmt::D,
+        _ => false,
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::Ordering;
 
 use translate::interp::{BlockEnd, run_block, run_op};
 use translate::ops::Op;
@@ -22,8 +23,6 @@ pub struct Jit {
     host: HostCode,
     /// What gs is set to on this thread.
     gs_base: u64,
-    /// How often the emitter left something to the interpreter.
-    pub interpreted: u64,
 }
 
 thread_local! {
@@ -77,7 +76,6 @@ impl Jit {
             emitter: Emitter::new(),
             host: HostCode::default(),
             gs_base: 0,
-            interpreted: 0,
         }
     }
 
@@ -94,7 +92,7 @@ impl Jit {
     }
 
     /// Runs the block loaded last once through host code. What the emitter leaves to the
-    /// interpreter is done by it from there on, on `block`: the same before any passes, as they
+    /// interpreter, or leaves on a request, is done by the interpreter from there on, on `block`: the same before any passes, as they
     /// keep the state right between the instructions but not their own ops.
     pub fn run(&mut self, world: &mut World, block: &Block) -> BlockEnd {
         self.runtime.install(&mut world.state, helper);
@@ -111,6 +109,7 @@ impl Jit {
             self.runtime.enter(&raw mut *world.state, entry.as_ptr())
         };
         MEMORY.set(null_mut());
+        world.state.request.store(0, Ordering::Relaxed);
         match leave {
             Leave::Exit(exit) => {
                 assert_eq!(
@@ -122,12 +121,21 @@ impl Jit {
                 BlockEnd::Next
             }
             Leave::Indirect => BlockEnd::Next,
-            Leave::Request => BlockEnd::Request,
+            Leave::Request => {
+                // Wherever it left, going on there must be as if it had not left.
+                match rest_of(block, world.state.pc) {
+                    Some(rest) => run_block(&mut world.state, &mut world.mem, &rest),
+                    None => BlockEnd::Next,
+                }
+            }
             Leave::Trap(trap) => BlockEnd::Trap(trap),
             Leave::HelperFault => BlockEnd::Fault(world.state.fault()),
             Leave::Interpret => {
-                self.interpreted += 1;
-                let rest = rest_of(block, world.state.pc);
+                let mut rest = rest_of(block, world.state.pc).expect("an instruction");
+                // What the instruction counts has been counted.
+                while matches!(rest.ops[1], Op::Count { .. }) {
+                    rest.ops.remove(1);
+                }
                 run_block(&mut world.state, &mut world.mem, &rest)
             }
             Leave::Stale | Leave::HostFault => panic!("{leave:?}"),
@@ -142,18 +150,15 @@ impl Drop for Jit {
     }
 }
 
-/// The block from the instruction at `pc` on.
-fn rest_of(block: &Block, pc: u64) -> Block {
-    let first = block
-        .ops
-        .iter()
-        .position(|op| matches!(op, Op::Insn { pc: here, .. } if *here == pc))
-        .expect("the pc of an instruction of the block");
-    Block {
+/// The block from the instruction at `pc` on, if that is one of its own.
+fn rest_of(block: &Block, pc: u64) -> Option<Block> {
+    let is_it = |op: &Op| matches!(op, Op::Insn { pc: here, .. } if *here == pc);
+    let first = block.ops.iter().position(is_it)?;
+    Some(Block {
         pc,
         ops: block.ops[first..].to_vec(),
         ..block.clone()
-    }
+    })
 }
 
 /// # Safety

@@ -193,7 +193,18 @@ impl<'a> Builder<'a> {
     pub(super) fn push(&mut self, op: Op) {
         let pc = self.pc();
         self.block.ops.push(Op::Insn { pc, len: 4 });
+        if self.flavor.idioms && self.random.below(4) == 0 {
+            let count = self.count();
+            self.block.ops.push(count);
+        }
         self.block.ops.push(op);
+    }
+
+    fn count(&mut self) -> Op {
+        let counter = 8 * self.random.below(VCPU_COUNTERS as u64) as usize;
+        let offset = (std::mem::offset_of!(CpuState, counters) + counter) as u32;
+        let value = self.random.bits() as i32;
+        Op::Count { offset, value }
     }
 
     /// One more exit, some with ops sunk into it.
@@ -468,14 +479,15 @@ impl<'a> Builder<'a> {
                 self.push(branch);
             }
             4 => {
-                let counter = 8 * self.random.below(VCPU_COUNTERS as u64) as usize;
-                let offset = (std::mem::offset_of!(CpuState, counters) + counter) as u32;
-                let value = self.random.bits() as i32;
-                self.push(Op::Count { offset, value });
+                let count = self.count();
+                self.push(count);
             }
             _ => {
+                // Whoever leaves here has done nothing of the instruction.
                 let pc = self.pc();
-                self.push(Op::Poll { pc });
+                self.block
+                    .ops
+                    .extend([Op::Insn { pc, len: 4 }, Op::Poll { pc }]);
                 self.push(Op::Fence);
             }
         }
