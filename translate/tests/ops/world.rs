@@ -93,7 +93,7 @@ impl GuestMemory for FlatMemory {
 /// Where the memory of a [`World`] begins.
 pub const BASE: u64 = 0x1_0000;
 /// How long it is.
-pub const LEN: usize = 0x2000;
+pub const LEN: usize = 0x400;
 
 pub struct World {
     pub state: Box<CpuState>,
