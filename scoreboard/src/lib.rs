@@ -25,7 +25,7 @@ const FIRST: usize = if cfg!(hartscope_loom) { 1 } else { 8 };
 const SEGMENTS: usize = if cfg!(hartscope_loom) { 2 } else { 14 };
 
 /// Words that stay together in the cache.
-const LINE_WORDS: usize = if cfg!(hartscope_loom) { 1 } else { 16 };
+const LINE_WORDS: usize = if cfg!(hartscope_loom) { 2 } else { 16 };
 
 /// The number of vCPUs that a board has room for.
 pub const MAX_VCPUS: usize = FIRST * ((1 << SEGMENTS) - 1);

@@ -17,5 +17,6 @@ mod epoch_domain;
 mod epoch_scan;
 mod epoch_slots;
 mod mutations;
+mod published;
 mod scoreboard;
 mod support;
