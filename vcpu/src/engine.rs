@@ -1,0 +1,169 @@
+//! What all vCPUs of a guest share.
+
+use std::sync::Arc;
+
+use epoch::sync::Mutex;
+use epoch::{Domain, Participant};
+use scoreboard::{Scoreboard, Slot};
+use tb_cache::{CodePages, TbCache};
+use translate::x86::{self, Runtime, StubCode};
+
+use crate::state::{Kicker, NUDGE, OwnState};
+use crate::stats::{Stats, TscScale, WORDS};
+
+/// Bytes of host code unless the user says otherwise.
+pub const DEFAULT_TB_SIZE: usize = 256 << 20;
+
+/// What runs blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// Host code.
+    #[default]
+    X86_64,
+    /// The op interpreter.
+    Interp,
+}
+
+/// What an engine is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Who runs blocks.
+    pub backend: Backend,
+    /// Bytes of host code; 0 for [`DEFAULT_TB_SIZE`]. However small, it will do.
+    pub tb_size: usize,
+    /// Pin each vCPU thread to a core.
+    pub pin: bool,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No code memory.
+    #[error(transparent)]
+    Cache(#[from] tb_cache::Error),
+}
+
+/// What all vCPUs of a guest share.
+pub struct Engine {
+    cache: Arc<TbCache>,
+    domain: Arc<Domain>,
+    code: Arc<dyn CodePages>,
+    /// The stubs of generated code; `None` if the interpreter runs blocks.
+    runtime: Option<Runtime>,
+    /// The cores to pin to, by vCPU; empty if not wanted.
+    cores: Vec<core_affinity::CoreId>,
+    vcpus: Mutex<Vec<Kicker>>,
+    board: Scoreboard,
+    tsc: TscScale,
+}
+
+impl Engine {
+    /// An engine whose guest code comes from `code`.
+    pub fn new(config: &Config, code: Arc<dyn CodePages>) -> Result<Arc<Engine>, Error> {
+        let stubs = match config.backend {
+            Backend::X86_64 if x86::host_supported() => Some(StubCode::assemble()),
+            Backend::X86_64 => {
+                eprintln!(
+                    "hartscope: this host lacks AVX, FMA or BMI2, which generated code needs; \
+                     going on with the interpreter"
+                );
+                None
+            }
+            Backend::Interp => None,
+        };
+        let domain = Domain::new();
+        let cache = TbCache::new(
+            tb_cache::Config {
+                tb_size: match config.tb_size {
+                    0 => DEFAULT_TB_SIZE,
+                    size => size,
+                },
+                stubs: stubs.as_ref().map_or(&[], |stubs| &stubs.bytes),
+            },
+            Arc::clone(&domain),
+        )?;
+        // SAFETY: the cache holds these bytes there, executable, as long as it lives, and so longer
+        // than `runtime`.
+        let runtime = stubs.map(|stubs| unsafe { stubs.placed_at(cache.stubs()) });
+        // Asked once, now: a thread that has been pinned knows of one core only.
+        let cores = if config.pin {
+            core_affinity::get_core_ids().unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Ok(Arc::new(Engine {
+            cache: Arc::new(cache),
+            domain,
+            code,
+            runtime,
+            cores,
+            vcpus: Mutex::new(Vec::new()),
+            board: Scoreboard::new(8 * WORDS),
+            tsc: TscScale::start(),
+        }))
+    }
+
+    /// The shared cache.
+    pub fn cache(&self) -> &Arc<TbCache> {
+        &self.cache
+    }
+
+    /// The domain whose grace periods the cache, and everything else that vCPUs read, lives by.
+    pub fn domain(&self) -> &Arc<Domain> {
+        &self.domain
+    }
+
+    /// What runs blocks.
+    pub fn backend(&self) -> Backend {
+        match self.runtime {
+            Some(_) => Backend::X86_64,
+            None => Backend::Interp,
+        }
+    }
+
+    /// What all vCPUs have done so far, those that are gone included.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.board, &self.tsc, self.cache.stats())
+    }
+
+    pub(crate) fn code(&self) -> &dyn CodePages {
+        &*self.code
+    }
+
+    pub(crate) fn runtime(&self) -> Option<Runtime> {
+        self.runtime
+    }
+
+    /// Where a vCPU counts.
+    #[inline]
+    pub(crate) fn counts(&self, vcpu: &Participant) -> Option<Slot<'_>> {
+        self.board.slot(vcpu.index() as usize)
+    }
+
+    /// Makes room for a vCPU's counts.
+    pub(crate) fn make_room(&self, vcpu: &Participant) {
+        self.board.grow(vcpu.index() as usize + 1);
+    }
+
+    /// Where to pin a vCPU.
+    pub(crate) fn core(&self, vcpu: usize) -> Option<core_affinity::CoreId> {
+        let turn = vcpu.checked_rem(self.cores.len())?;
+        self.cores.get(turn).copied()
+    }
+
+    pub(crate) fn enlist(&self, kicker: Kicker) {
+        self.vcpus.lock().push(kicker);
+    }
+
+    pub(crate) fn dismiss(&self, state: &OwnState) {
+        self.vcpus.lock().retain(|kicker| !kicker.is_of(state));
+    }
+
+    /// Makes every vCPU pass a quiescent point soon: somebody waits for memory, and a vCPU that
+    /// computes without ever leaving generated code would hold it up forever.
+    pub(crate) fn nudge(&self) {
+        for kicker in &*self.vcpus.lock() {
+            kicker.set(NUDGE);
+        }
+    }
+}

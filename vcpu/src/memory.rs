@@ -1,0 +1,165 @@
+//! Guest memory of a user-mode guest: a window of the host's address space.
+
+use translate::ops::{AmoOp, Size};
+use translate::{Access, Cause, Fault, GuestMemory};
+
+use crate::guarded::{self, HostFault};
+
+/// Guest memory as a vCPU needs it.
+pub trait VcpuMemory: GuestMemory {
+    /// Host address of guest address 0, for generated code.
+    fn host_base(&self) -> u64;
+}
+
+/// Guest memory of a user-mode guest.
+#[derive(Clone, Copy, Debug)]
+pub struct UserMemory {
+    /// Host address of guest address 0.
+    pub base: u64,
+}
+
+impl UserMemory {
+    fn host(self, addr: u64) -> u64 {
+        self.base.wrapping_add(addr)
+    }
+
+    /// Tells a fault to the guest.
+    #[cold]
+    fn fault(self, addr: u64, len: u64, access: Access, fault: HostFault) -> Fault {
+        // An access that straddles pages may fault in the second one.
+        let inside = |host: u64| {
+            let guest = host.wrapping_sub(self.base);
+            (guest.wrapping_sub(addr) < len).then_some(guest)
+        };
+        Fault {
+            addr: fault.addr.and_then(inside).unwrap_or(addr),
+            access,
+            cause: if fault.is_bus {
+                Cause::Bus
+            } else {
+                Cause::Page
+            },
+        }
+    }
+}
+
+impl VcpuMemory for UserMemory {
+    fn host_base(&self) -> u64 {
+        self.base
+    }
+}
+
+impl GuestMemory for UserMemory {
+    #[inline]
+    fn load(&mut self, addr: u64, size: Size) -> Result<u64, Fault> {
+        // SAFETY: the guest's own memory, or not mapped; what a wild guest address hits besides is
+        // the same for generated code.
+        unsafe { guarded::load(self.host(addr), size) }
+            .map_err(|fault| self.fault(addr, size.bytes(), Access::Load, fault))
+    }
+
+    #[inline]
+    fn store(&mut self, addr: u64, size: Size, value: u64) -> Result<(), Fault> {
+        // SAFETY: as for `load`.
+        unsafe { guarded::store(self.host(addr), size, value) }
+            .map_err(|fault| self.fault(addr, size.bytes(), Access::Store, fault))
+    }
+
+    fn amo(&mut self, op: AmoOp, addr: u64, size: Size, src: u64) -> Result<u64, Fault> {
+        // A first guess; if it is wrong the exchange tells what is there.
+        let mut old = self.load(addr, size).map_err(|fault| Fault {
+            access: Access::Store,
+            ..fault
+        })?;
+        loop {
+            let new = combine(op, size, old, src);
+            let now = self.compare_exchange(addr, size, old, new)?;
+            if now == old {
+                return Ok(old);
+            }
+            old = now;
+        }
+    }
+
+    fn compare_exchange(
+        &mut self,
+        addr: u64,
+        size: Size,
+        expected: u64,
+        new: u64,
+    ) -> Result<u64, Fault> {
+        // SAFETY: as for `load`.
+        unsafe { guarded::compare_exchange(self.host(addr), size, expected, new) }
+            .map_err(|fault| self.fault(addr, size.bytes(), Access::Store, fault))
+    }
+}
+
+/// What an atomic operation leaves in memory. Operands are zero-extended; only the low `size` bytes
+/// of the result count.
+fn combine(op: AmoOp, size: Size, old: u64, src: u64) -> u64 {
+    let signed = |value: u64| match size {
+        Size::B4 => i64::from(value as i32),
+        _ => value as i64,
+    };
+    match op {
+        AmoOp::Swap => src,
+        AmoOp::Add => old.wrapping_add(src),
+        AmoOp::Xor => old ^ src,
+        AmoOp::And => old & src,
+        AmoOp::Or => old | src,
+        AmoOp::Min if signed(src) < signed(old) => src,
+        AmoOp::Max if signed(src) > signed(old) => src,
+        AmoOp::Minu if src < old => src,
+        AmoOp::Maxu if src > old => src,
+        AmoOp::Min | AmoOp::Max | AmoOp::Minu | AmoOp::Maxu => old,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory_of(words: &mut [u64]) -> UserMemory {
+        UserMemory {
+            base: words.as_mut_ptr().expose_provenance() as u64,
+        }
+    }
+
+    #[test]
+    fn atomics_do_what_their_names_say_in_both_sizes() {
+        let (low, high) = (0xffff_fff0_u64, 0x10_u64);
+        let cases = [
+            (AmoOp::Swap, high, high),
+            (AmoOp::Add, 0, 0),
+            (AmoOp::Xor, 0xffff_ffe0, 0xffff_ffe0),
+            (AmoOp::And, 0x10, 0x10),
+            (AmoOp::Or, 0xffff_fff0, 0xffff_fff0),
+            // In four bytes `low` is negative, in eight it is not.
+            (AmoOp::Min, low, high),
+            (AmoOp::Max, high, low),
+            (AmoOp::Minu, high, high),
+            (AmoOp::Maxu, low, low),
+        ];
+        for (op, four, eight) in cases {
+            let mut words = [low, low];
+            let mut memory = memory_of(&mut words);
+            assert_eq!(memory.amo(op, 0, Size::B4, high), Ok(low), "{op:?}");
+            assert_eq!(memory.load(0, Size::B8), Ok(four), "{op:?}");
+            assert_eq!(memory.amo(op, 8, Size::B8, high), Ok(low), "{op:?}");
+            let eight = if op == AmoOp::Add { low + high } else { eight };
+            assert_eq!(memory.load(8, Size::B8), Ok(eight), "{op:?}");
+        }
+    }
+
+    #[test]
+    fn compare_exchange_stores_only_on_a_match() {
+        let mut words = [5];
+        let mut memory = memory_of(&mut words);
+        assert_eq!(memory.compare_exchange(0, Size::B8, 4, 9), Ok(5));
+        assert_eq!(memory.load(0, Size::B8), Ok(5));
+        assert_eq!(memory.compare_exchange(0, Size::B8, 5, 9), Ok(5));
+        assert_eq!(memory.load(0, Size::B8), Ok(9));
+        assert_eq!(memory.compare_exchange(0, Size::B4, 9, 1 << 40 | 3), Ok(9));
+        assert_eq!(memory.load(0, Size::B8), Ok(3));
+    }
+}

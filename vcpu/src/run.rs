@@ -1,0 +1,334 @@
+//! The run loop: a small state machine around generated code.
+//!
+//! ```text
+//!            ┌───────────────┐ found, translated ┌───────────────┐
+//!   run ───▶ │ Find (by pc)  │ ────────────────▶ │ Enter (block) │
+//!            └───────────────┘                   └───────────────┘
+//!               ▲    │ nothing to fetch             │ a Leave: one function each
+//!               │    ▼                              ▼
+//!            Find  Stop ◀───────────────────── Find, Enter or Stop
+//! ```
+//!
+//! Every turn is a quiescent point. A block's host address survives it only if nothing has been
+//! retired; otherwise the block is found anew. Requests are looked at once a turn, too.
+
+use std::cell::Cell;
+
+use translate::interp::{self, BlockEnd};
+use translate::mem::{Access, Cause, Fault};
+use translate::ops::{ExitId, Reg, Trap};
+use translate::state::JumpEntry;
+use translate::x86::{Leave, Runtime};
+
+use crate::csr::{self, HostClock};
+use crate::fault::FaultKind;
+use crate::memory::VcpuMemory;
+use crate::state::KICK;
+use crate::stats::{Count, add};
+use crate::translator::Missing;
+use crate::vcpu::{Stop, Vcpu};
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Look the pc up.
+    Find,
+    /// Run from this host address, that of the block for the present state.
+    Enter(u64),
+    /// Return to the owner.
+    Stop(Stop),
+}
+
+/// How the vCPU came to look for a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Via {
+    /// By an exit of the block at this host address, which may be linked.
+    Exit(u64, ExitId),
+    /// By an indirect jump, or from outside.
+    Elsewhere,
+}
+
+/// `fence.i`, CSR instructions and `pause` have no short form.
+const LONG_INSN: u64 = 4;
+
+impl<M: VcpuMemory> Vcpu<M> {
+    /// Runs host code.
+    pub(crate) fn run_host_code(
+        &mut self,
+        runtime: &Runtime,
+        fault_kind: &Cell<FaultKind>,
+    ) -> Stop {
+        let mut next = Next::Find;
+        loop {
+            let addresses_good = self.quiesce();
+            if self.is_requested() {
+                return Stop::Request;
+            }
+            next = match next {
+                Next::Enter(code) if addresses_good => {
+                    let code = std::ptr::with_exposed_provenance(code as usize);
+                    // SAFETY: the address is that of a block for the present state, found while
+                    // online; nothing has been retired since (see `check_retirements`). The stubs
+                    // are installed, and `run` has set gs.
+                    let leave = unsafe { runtime.enter(self.state.as_ptr(), code) };
+                    self.on_leave(leave, fault_kind.get())
+                }
+                _ => self.find(Via::Elsewhere),
+            };
+            if let Next::Stop(stop) = next {
+                return stop;
+            }
+        }
+    }
+
+    fn on_leave(&mut self, leave: Leave, fault_kind: FaultKind) -> Next {
+        match leave {
+            Leave::Exit(exit) => self.on_exit(exit),
+            Leave::Indirect => self.on_indirect(),
+            Leave::Stale => self.on_stale(),
+            Leave::Request => self.on_request(),
+            Leave::Trap(trap) => self.on_trap(trap),
+            Leave::HostFault => self.on_host_fault(fault_kind),
+            Leave::HelperFault => self.on_helper_fault(),
+            Leave::Interpret => self.on_interpret(),
+        }
+    }
+
+    fn on_exit(&mut self, exit: ExitId) -> Next {
+        add(self.counts(), Count::Exits, 1);
+        self.find(Via::Exit(self.state.exit_block, exit))
+    }
+
+    fn on_indirect(&mut self) -> Next {
+        add(self.counts(), Count::Indirect, 1);
+        self.find(Via::Elsewhere)
+    }
+
+    fn on_stale(&mut self) -> Next {
+        add(self.counts(), Count::Stale, 1);
+        self.find(Via::Elsewhere)
+    }
+
+    /// The request itself is taken at the next turn.
+    fn on_request(&mut self) -> Next {
+        add(self.counts(), Count::Requests, 1);
+        Next::Find
+    }
+
+    fn on_trap(&mut self, trap: Trap) -> Next {
+        add(self.counts(), Count::Traps, 1);
+        match trap {
+            Trap::Ecall => Next::Stop(Stop::Ecall),
+            Trap::Ebreak => Next::Stop(Stop::Ebreak),
+            Trap::Illegal => Next::Stop(Stop::Illegal),
+            // Perhaps there is something by now. If not, finding says so.
+            Trap::Fetch => Next::Find,
+            Trap::FenceI => {
+                self.fence_i();
+                self.step()
+            }
+            Trap::Pause => {
+                std::thread::yield_now();
+                self.step()
+            }
+            Trap::Csr => self.on_csr(),
+        }
+    }
+
+    fn on_csr(&mut self) -> Next {
+        let mut bytes = [0; LONG_INSN as usize];
+        let len = self.engine.code().fetch(self.state.pc, &mut bytes);
+        let insn = riscv::decode(u32::from_le_bytes(bytes));
+        if len < bytes.len() || !csr::is_csr_access(&insn) {
+            // It has been overwritten since it was translated. The new one may run already.
+            return self.on_interpret();
+        }
+        match csr::execute(&mut self.state, &insn, &HostClock) {
+            Ok(()) => self.step(),
+            Err(csr::Illegal) => Next::Stop(Stop::Illegal),
+        }
+    }
+
+    /// Goes on after the instruction that the run loop has done.
+    fn step(&mut self) -> Next {
+        self.state.pc = self.state.pc.wrapping_add(LONG_INSN);
+        Next::Find
+    }
+
+    fn on_helper_fault(&mut self) -> Next {
+        add(self.counts(), Count::Faults, 1);
+        Next::Stop(Stop::Fault(self.state.fault()))
+    }
+
+    /// Makes the state precise after a fault in generated code.
+    fn on_host_fault(&mut self, kind: FaultKind) -> Next {
+        add(self.counts(), Count::Faults, 1);
+        let rip = self.state.exit_block;
+        // SAFETY: generated code has just run there.
+        let tb = unsafe { self.engine.cache().find_by_host(&self.participant, rip) };
+        let Some((tb, point)) = tb.and_then(|tb| Some((tb, tb.fault_point(rip)?))) else {
+            unreachable!("generated code faulted at {rip:#x}, where it accesses no guest memory");
+        };
+        for op in tb.sunk_ops(point.sunk) {
+            let done = interp::run_op(&mut self.state, &mut *self.memory, op);
+            debug_assert!(done.is_ok(), "a sunk op is a pure register op: {op:?}");
+        }
+        self.state.pc = point.pc;
+        let access = GuestAccess::of(tb.bytes_at(point.pc), |reg| self.state.get(reg));
+        let host_addr = kind.is_addressed.then_some(self.state.fault_addr);
+        let guest_addr = host_addr.map(|host| host.wrapping_sub(self.state.guest_base));
+        Next::Stop(Stop::Fault(Fault {
+            addr: access.blame(guest_addr),
+            access: access.access,
+            cause: if kind.is_bus { Cause::Bus } else { Cause::Page },
+        }))
+    }
+
+    /// Runs one instruction, the one at `pc`, in the interpreter.
+    fn on_interpret(&mut self) -> Next {
+        add(self.counts(), Count::Interpreted, 1);
+        if !self.translator.single(&self.engine, self.key()) {
+            return Next::Stop(Stop::Fetch);
+        }
+        let end = interp::run_block(&mut self.state, &mut *self.memory, self.translator.block());
+        self.on_block_end(end)
+    }
+
+    fn on_block_end(&mut self, end: BlockEnd) -> Next {
+        match end {
+            BlockEnd::Next => Next::Find,
+            BlockEnd::Request => self.on_request(),
+            BlockEnd::Trap(trap) => self.on_trap(trap),
+            BlockEnd::Fault(fault) => Next::Stop(Stop::Fault(fault)),
+        }
+    }
+
+    /// Finds or makes the block for the present state.
+    fn find(&mut self, via: Via) -> Next {
+        let key = self.key();
+        let (engine, online) = (&*self.engine, &self.participant);
+        let tb = match self
+            .translator
+            .obtain(engine, online, &mut self.arenas, key)
+        {
+            Ok(tb) => tb,
+            Err(missing) => return self.on_missing(missing),
+        };
+        let code = tb.code();
+        match via {
+            Via::Exit(block, exit) => {
+                // SAFETY: this vCPU has just left the block by that exit, no quiescent point since.
+                unsafe { engine.cache().link(online, block, exit, tb) };
+            }
+            Via::Elsewhere => *self.state.jump_entry(key.pc) = JumpEntry { pc: key.pc, code },
+        }
+        Next::Enter(code)
+    }
+
+    fn on_missing(&mut self, missing: Missing) -> Next {
+        match missing {
+            Missing::Room => {
+                let block = self.translator.block();
+                let end = interp::run_block(&mut self.state, &mut *self.memory, block);
+                self.on_block_end(end)
+            }
+            Missing::Changed => Next::Find,
+            Missing::Code => Next::Stop(Stop::Fetch),
+        }
+    }
+
+    /// Runs ops in the interpreter.
+    pub(crate) fn run_ops(&mut self) -> Stop {
+        loop {
+            self.quiesce();
+            if self.is_requested() {
+                return Stop::Request;
+            }
+            if let Next::Stop(stop) = self.run_ops_once() {
+                return stop;
+            }
+        }
+    }
+
+    fn run_ops_once(&mut self) -> Next {
+        let key = self.key();
+        let entry = *self.state.jump_entry(key.pc);
+        // The interpreter's jump cache holds addresses of block descriptions.
+        let cached = (entry.pc == key.pc).then(|| {
+            let tb = std::ptr::with_exposed_provenance::<tb_cache::Tb>(entry.code as usize);
+            // SAFETY: put in below, while online; nothing has been retired since, or else the jump
+            // cache would have been cleared.
+            unsafe { &*tb }
+        });
+        let (engine, online) = (&*self.engine, &self.participant);
+        let tb = match cached.filter(|tb| !tb.is_dead()) {
+            Some(tb) => tb,
+            None => match self
+                .translator
+                .obtain(engine, online, &mut self.arenas, key)
+            {
+                Ok(tb) => tb,
+                Err(missing) => return self.on_missing(missing),
+            },
+        };
+        *self.state.jump_entry(key.pc) = JumpEntry {
+            pc: key.pc,
+            code: std::ptr::from_ref(tb).expose_provenance() as u64,
+        };
+        let Some(block) = tb.block() else {
+            unreachable!("an engine without host code caches ops");
+        };
+        let end = interp::run_block(&mut self.state, &mut *self.memory, block);
+        self.on_block_end(end)
+    }
+
+    /// Takes pending requests; gives whether the owner is to be told.
+    #[inline]
+    fn is_requested(&self) -> bool {
+        self.state.take_requests() & KICK != 0
+    }
+}
+
+/// The memory access of an instruction, as the guest sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct GuestAccess {
+    addr: u64,
+    len: u64,
+    access: Access,
+}
+
+impl GuestAccess {
+    /// The access that the instruction in `bytes` makes with these registers.
+    fn of(bytes: &[u8], get: impl Fn(Reg) -> u64) -> GuestAccess {
+        use riscv::Opcode::*;
+        let mut word = [0; 4];
+        let len = bytes.len().min(word.len());
+        word[..len].copy_from_slice(&bytes[..len]);
+        let insn = riscv::decode(u32::from_le_bytes(word));
+        let base = get(Reg(insn.rs1));
+        let displaced = base.wrapping_add(insn.imm as u64);
+        let (addr, len, access) = match insn.op {
+            Lb | Lbu => (displaced, 1, Access::Load),
+            Lh | Lhu => (displaced, 2, Access::Load),
+            Lw | Lwu | Flw => (displaced, 4, Access::Load),
+            Ld | Fld => (displaced, 8, Access::Load),
+            Sb => (displaced, 1, Access::Store),
+            Sh => (displaced, 2, Access::Store),
+            Sw | Fsw => (displaced, 4, Access::Store),
+            Sd | Fsd => (displaced, 8, Access::Store),
+            LrW => (base, 4, Access::Load),
+            LrD => (base, 8, Access::Load),
+            // Atomics write, and cache-block operations count as stores to the address given.
+            _ => (base, 1, Access::Store),
+        };
+        GuestAccess { addr, len, access }
+    }
+
+    /// The address to name in a fault: where the host says that it happened, if that is possible
+    /// (an access may straddle pages), else the first byte.
+    fn blame(self, reported: Option<u64>) -> u64 {
+        reported
+            .filter(|addr| addr.wrapping_sub(self.addr) < self.len)
+            .unwrap_or(self.addr)
+    }
+}

@@ -1,0 +1,116 @@
+//! A vCPU's state, shared with those who may interrupt it.
+//!
+//! 1. The vCPU alone uses the state, apart from `request`, an atomic that anybody who holds a
+//!    [`Kicker`] may write.
+//! 2. Kickers reach that field by a raw pointer, and never make a reference to the whole.
+//! 3. A request is data published before it and a bit set with Release; taking it is an Acquire.
+//!    A bit set while the vCPU is not running stays set until it is taken: no request is lost.
+
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use translate::CpuState;
+
+/// Somebody outside wants [`Stop::Request`](crate::Stop::Request).
+pub(crate) const KICK: u32 = 1;
+
+/// The engine wants the vCPU to pass a quiescent point soon.
+pub(crate) const NUDGE: u32 = 2;
+
+/// A state on the heap that several hands have pointers to.
+struct Shared(NonNull<CpuState>);
+
+// SAFETY: rules 1 and 2.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn request(&self) -> &AtomicU32 {
+        // SAFETY: the state lives as long as `self`; the field is an atomic.
+        unsafe { &*(&raw const (*self.0.as_ptr()).request) }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: made from a box in `OwnState::new`.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// The vCPU's own hand on its state.
+pub(crate) struct OwnState(Arc<Shared>);
+
+impl OwnState {
+    pub(crate) fn new() -> OwnState {
+        let state = NonNull::from(Box::leak(CpuState::new()));
+        OwnState(Arc::new(Shared(state)))
+    }
+
+    /// For generated code and signal handlers.
+    pub(crate) fn as_ptr(&self) -> *mut CpuState {
+        self.0.0.as_ptr()
+    }
+
+    pub(crate) fn kicker(&self) -> Kicker {
+        Kicker(Arc::clone(&self.0))
+    }
+
+    /// Takes the pending requests.
+    #[inline]
+    pub(crate) fn take_requests(&self) -> u32 {
+        let request = self.0.request();
+        if request.load(Relaxed) == 0 {
+            return 0;
+        }
+        // Acquire: pairs with the Release in `Kicker::set`.
+        request.swap(0, Acquire)
+    }
+}
+
+impl Deref for OwnState {
+    type Target = CpuState;
+
+    #[inline]
+    fn deref(&self) -> &CpuState {
+        // SAFETY: rule 1.
+        unsafe { self.0.0.as_ref() }
+    }
+}
+
+impl DerefMut for OwnState {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut CpuState {
+        // SAFETY: rule 1; others only touch an atomic, by raw pointer.
+        unsafe { &mut *self.0.0.as_ptr() }
+    }
+}
+
+/// Makes a vCPU's [`run`](crate::Vcpu::run) return [`Stop::Request`](crate::Stop::Request) soon.
+///
+/// A vCPU that is not running returns so at once when it runs next. Outlives the vCPU, and then
+/// does nothing.
+#[derive(Clone)]
+pub struct Kicker(Arc<Shared>);
+
+impl Kicker {
+    /// Kicks. May be called in a signal handler.
+    #[inline]
+    pub fn kick(&self) {
+        self.set(KICK);
+    }
+
+    pub(crate) fn set(&self, bit: u32) {
+        // Release: pairs with the Acquire in `take_requests`.
+        self.0.request().fetch_or(bit, Release);
+    }
+
+    /// Whether this kicks the vCPU of `state`.
+    pub(crate) fn is_of(&self, state: &OwnState) -> bool {
+        Arc::ptr_eq(&self.0, &state.0)
+    }
+}

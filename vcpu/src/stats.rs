@@ -1,0 +1,115 @@
+//! What vCPUs count about themselves: one scoreboard element each.
+
+use std::time::Instant;
+
+use scoreboard::{Scoreboard, Slot};
+
+use crate::csr::timestamp;
+
+/// A word of a vCPU's element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Count {
+    Translations,
+    Insns,
+    /// Time-stamp ticks.
+    TranslationTicks,
+    InterpretedForRoom,
+    Exits,
+    Indirect,
+    Stale,
+    Requests,
+    Traps,
+    Faults,
+    Interpreted,
+}
+
+/// Words of an element.
+pub(crate) const WORDS: usize = Count::Interpreted as usize + 1;
+
+/// Adds to a count of the calling thread's vCPU.
+#[inline]
+pub(crate) fn add(slot: Option<Slot<'_>>, count: Count, n: u64) {
+    if let Some(slot) = slot {
+        slot.add(count as usize, n);
+    }
+}
+
+/// What the vCPUs of an engine have done so far. Running vCPUs go on counting meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Blocks translated.
+    pub translations: u64,
+    /// Guest instructions in them.
+    pub insns: u64,
+    /// Time that took, insertion into the cache included.
+    pub translation_ns: u64,
+    /// Blocks run once by the interpreter because the cache had no room.
+    pub interpreted_for_room: u64,
+    /// How often generated code came back, by reason.
+    pub leaves: Leaves,
+    /// The cache.
+    pub cache: tb_cache::Stats,
+}
+
+/// How often generated code came back to the run loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leaves {
+    /// Through an exit that was not linked.
+    pub exits: u64,
+    /// By a jump to an address that the jump cache did not know.
+    pub indirect: u64,
+    /// Because the block had been invalidated.
+    pub stale: u64,
+    /// Because of a request.
+    pub requests: u64,
+    /// With an instruction for the run loop.
+    pub traps: u64,
+    /// With a fault.
+    pub faults: u64,
+    /// With an instruction for the interpreter.
+    pub interpreted: u64,
+}
+
+impl Stats {
+    pub(crate) fn of(board: &Scoreboard, tsc: &TscScale, cache: tb_cache::Stats) -> Stats {
+        let sum = |count: Count| board.sum(count as usize).unwrap_or(0);
+        Stats {
+            translations: sum(Count::Translations),
+            insns: sum(Count::Insns),
+            translation_ns: tsc.ns(sum(Count::TranslationTicks)),
+            interpreted_for_room: sum(Count::InterpretedForRoom),
+            leaves: Leaves {
+                exits: sum(Count::Exits),
+                indirect: sum(Count::Indirect),
+                stale: sum(Count::Stale),
+                requests: sum(Count::Requests),
+                traps: sum(Count::Traps),
+                faults: sum(Count::Faults),
+                interpreted: sum(Count::Interpreted),
+            },
+            cache,
+        }
+    }
+}
+
+/// The length of a time-stamp tick, measured over the engine's whole life.
+pub(crate) struct TscScale {
+    wall: Instant,
+    ticks: u64,
+}
+
+impl TscScale {
+    pub(crate) fn start() -> TscScale {
+        TscScale {
+            wall: Instant::now(),
+            ticks: timestamp(),
+        }
+    }
+
+    fn ns(&self, ticks: u64) -> u64 {
+        let elapsed_ticks = timestamp().wrapping_sub(self.ticks).max(1);
+        let elapsed = self.wall.elapsed().as_nanos();
+        u64::try_from(u128::from(ticks) * elapsed / u128::from(elapsed_ticks)).unwrap_or(u64::MAX)
+    }
+}

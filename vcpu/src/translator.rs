@@ -1,0 +1,134 @@
+//! Guest code → a block in the cache. One per vCPU, because it keeps its buffers.
+
+use epoch::Participant;
+use tb_cache::{ArenaOwner, Insert, Key, Tb, Translation};
+use translate::Block;
+use translate::frontend::{self, Limits};
+use translate::ops::Op;
+use translate::passes::Optimizer;
+use translate::x86::{Emitter, HostCode};
+
+use crate::csr::timestamp;
+use crate::engine::{Backend, Engine};
+use crate::stats::{Count, add};
+
+/// Why there is no block for a pc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The cache has no room: [`Translator::block`] is to be interpreted.
+    Room,
+    /// The code changed during its translation: try again.
+    Changed,
+    /// No instruction can be fetched there.
+    Code,
+}
+
+/// A translator.
+pub(crate) struct Translator {
+    limits: Limits,
+    block: Block,
+    host: HostCode,
+    optimizer: Optimizer,
+    emitter: Emitter,
+}
+
+impl Translator {
+    pub(crate) fn new() -> Translator {
+        Translator {
+            limits: Limits::default(),
+            block: Block::default(),
+            host: HostCode::default(),
+            optimizer: Optimizer::default(),
+            emitter: Emitter::new(),
+        }
+    }
+
+    /// The block of `key`: found in the cache, or translated and inserted.
+    #[inline]
+    pub(crate) fn obtain<'a>(
+        &mut self,
+        engine: &'a Engine,
+        online: &'a Participant,
+        arenas: &mut ArenaOwner,
+        key: Key,
+    ) -> Result<&'a Tb, Missing> {
+        match engine.cache().lookup(online, key) {
+            Some(tb) => Ok(tb),
+            None => self.translate(engine, online, arenas, key),
+        }
+    }
+
+    fn translate<'a>(
+        &mut self,
+        engine: &'a Engine,
+        online: &'a Participant,
+        arenas: &mut ArenaOwner,
+        key: Key,
+    ) -> Result<&'a Tb, Missing> {
+        let start = timestamp();
+        let cache = engine.cache();
+        let ticket = cache.ticket();
+        let code = cache.watched(engine.code());
+        frontend::translate(&mut self.block, key.pc, key.mode, &code, &self.limits);
+        if self.block.bytes.is_empty() {
+            return Err(Missing::Code);
+        }
+        remove_points(&mut self.block);
+        self.optimizer.run(&mut self.block);
+        let host = match engine.backend() {
+            Backend::X86_64 => {
+                self.emitter.emit(&self.block, &mut self.host);
+                Some(&mut self.host)
+            }
+            Backend::Interp => None,
+        };
+        let translation = Translation {
+            key,
+            block: &self.block,
+            host,
+            ticket,
+        };
+        let retirements = cache.retirements();
+        let inserted = cache.insert(online, arenas, engine.code(), translation);
+        if cache.retirements() != retirements {
+            engine.nudge();
+        }
+        let counts = engine.counts(online);
+        add(counts, Count::Translations, 1);
+        add(counts, Count::Insns, u64::from(self.block.n_insns));
+        add(
+            counts,
+            Count::TranslationTicks,
+            timestamp().wrapping_sub(start),
+        );
+        match inserted {
+            Insert::Published(tb) => Ok(tb),
+            Insert::NoRoom => {
+                add(counts, Count::InterpretedForRoom, 1);
+                Err(Missing::Room)
+            }
+            Insert::Changed => Err(Missing::Changed),
+        }
+    }
+
+    /// Translates one instruction for the interpreter. Gives whether there is one.
+    pub(crate) fn single(&mut self, engine: &Engine, key: Key) -> bool {
+        let one = Limits {
+            max_insns: 1,
+            superblocks: false,
+        };
+        frontend::translate(&mut self.block, key.pc, key.mode, engine.code(), &one);
+        remove_points(&mut self.block);
+        !self.block.bytes.is_empty()
+    }
+
+    /// The block translated last.
+    pub(crate) fn block(&self) -> &Block {
+        &self.block
+    }
+}
+
+/// Removes instrumentation points that nobody has filled.
+fn remove_points(block: &mut Block) {
+    block.ops.retain(|op| !matches!(op, Op::Point(_)));
+}

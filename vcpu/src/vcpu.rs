@@ -1,0 +1,283 @@
+//! One vCPU, as its owner sees it.
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use epoch::Participant;
+use scoreboard::Slot;
+use tb_cache::{ArenaOwner, Key, SetId};
+use translate::interp;
+use translate::ops::Op;
+use translate::{CpuState, Fault, GuestMemory};
+
+use crate::engine::{Backend, Engine};
+use crate::fault::{self, Context, FaultKind};
+use crate::memory::VcpuMemory;
+use crate::state::{Kicker, OwnState};
+use crate::thread;
+use crate::translator::Translator;
+
+/// Why [`Vcpu::run`] returned. `pc` of the state is that of the instruction concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// `ecall`: a system call. The caller steps over it.
+    Ecall,
+    /// `ebreak`.
+    Ebreak,
+    /// An instruction that does not exist or is not allowed.
+    Illegal,
+    /// An access failed; nothing of the instruction has been done. Running again retries it.
+    Fault(Fault),
+    /// There is no executable instruction at `pc`.
+    Fetch,
+    /// Somebody kicked.
+    Request,
+}
+
+/// A vCPU with memory of type `M`. Belongs to one thread at a time.
+pub struct Vcpu<M> {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) state: OwnState,
+    pub(crate) memory: Owned<M>,
+    pub(crate) participant: Participant,
+    pub(crate) arenas: ArenaOwner,
+    pub(crate) translator: Translator,
+    /// What [`tb_cache::TbCache::retirements`] said when the jump cache was last known to be good.
+    retirements: u64,
+}
+
+// SAFETY: everything is owned, or shared by means that are made for it.
+unsafe impl<M: Send> Send for Vcpu<M> {}
+
+impl<M: VcpuMemory> Vcpu<M> {
+    /// A vCPU of `engine`, all registers 0, offline.
+    pub fn new(engine: &Arc<Engine>, memory: M) -> Vcpu<M> {
+        fault::ensure_handlers();
+        let state = OwnState::new();
+        let (participant, arenas) = join(engine, &state);
+        let mut vcpu = Vcpu {
+            engine: Arc::clone(engine),
+            state,
+            memory: Owned::new(memory),
+            participant,
+            arenas,
+            translator: Translator::new(),
+            retirements: 0,
+        };
+        vcpu.install_stubs();
+        vcpu
+    }
+
+    /// The registers and the rest of the state.
+    pub fn state(&mut self) -> &mut CpuState {
+        &mut self.state
+    }
+
+    /// The memory that the vCPU was made with.
+    pub fn memory(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
+    /// The engine that it runs on.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Something that makes [`Vcpu::run`] return soon.
+    pub fn kicker(&self) -> Kicker {
+        self.state.kicker()
+    }
+
+    /// Runs guest code from `state().pc` on, until something is to be done about it.
+    ///
+    /// The vCPU comes online and stays so: work that may block goes into
+    /// [`Vcpu::while_offline`].
+    pub fn run(&mut self) -> Stop {
+        let runtime = self.engine.runtime();
+        if thread::prepare(self.memory.host_base())
+            && let Some(core) = self.engine.core(self.participant.index() as usize)
+        {
+            core_affinity::set_for_current(core);
+        }
+        self.come_online();
+        let context = self.context();
+        let before = fault::current();
+        fault::set_current(&context);
+        let stop = match runtime {
+            Some(runtime) => self.run_host_code(&runtime, &context.kind),
+            None => self.run_ops(),
+        };
+        fault::set_current(before);
+        stop
+    }
+
+    /// Does work that may take long, and in which nothing of the cache is used: grace periods do
+    /// not wait for this vCPU meanwhile.
+    pub fn while_offline<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.participant.offline();
+        let result = f();
+        self.come_online();
+        result
+    }
+
+    /// Makes what has been written to guest code visible to all vCPUs (`fence.i` on every hart).
+    pub fn fence_i(&mut self) {
+        self.come_online();
+        self.engine
+            .cache()
+            .fence_i(&self.participant, self.engine.code());
+    }
+
+    /// Goes over to another engine, with all registers. The old engine is never touched again, nor
+    /// freed: this is for the child of a `fork`, in which that engine's locks may be held, for ever,
+    /// by threads that do not exist.
+    pub fn adopt(&mut self, engine: &Arc<Engine>) {
+        let (participant, arenas) = join(engine, &self.state);
+        std::mem::forget(std::mem::replace(&mut self.engine, Arc::clone(engine)));
+        std::mem::forget(std::mem::replace(&mut self.participant, participant));
+        std::mem::forget(std::mem::replace(&mut self.arenas, arenas));
+        self.retirements = 0;
+        self.state.clear_jump_cache();
+        self.install_stubs();
+    }
+
+    fn install_stubs(&mut self) {
+        self.state.guest_base = self.memory.host_base();
+        if let Some(runtime) = self.engine.runtime() {
+            runtime.install(&mut self.state, run_helper::<M>);
+        }
+    }
+
+    /// What signal handlers and helpers work on while this vCPU runs.
+    fn context(&mut self) -> Context {
+        Context {
+            code: match self.engine.backend() {
+                Backend::X86_64 => self.engine.cache().code_range(),
+                Backend::Interp => 0..0,
+            },
+            fault_stub: self
+                .engine
+                .runtime()
+                .map_or(0, |runtime| runtime.fault_stub().expose_provenance() as u64),
+            state: self.state.as_ptr(),
+            memory: self.memory.as_ptr().cast(),
+            kind: Cell::new(FaultKind::default()),
+        }
+    }
+
+    fn come_online(&mut self) {
+        self.participant.online();
+        self.check_retirements();
+    }
+
+    /// Holds no reference into the cache at this moment. Gives whether host addresses of blocks are
+    /// still good.
+    #[inline]
+    pub(crate) fn quiesce(&mut self) -> bool {
+        self.participant.quiesce();
+        self.check_retirements()
+    }
+
+    /// Comes after each quiescent point and each coming online, and before the jump cache is used:
+    /// see "Jump caches" in the documentation of [`tb_cache`].
+    #[inline]
+    fn check_retirements(&mut self) -> bool {
+        let retirements = self.engine.cache().retirements();
+        let good = retirements == self.retirements;
+        if !good {
+            self.retirements = retirements;
+            self.state.clear_jump_cache();
+        }
+        good
+    }
+
+    /// What the block for the present state is found by.
+    pub(crate) fn key(&self) -> Key {
+        Key {
+            pc: self.state.pc,
+            mode: self.state.mode(),
+            set: SetId::EMPTY,
+        }
+    }
+
+    /// Where this vCPU counts.
+    pub(crate) fn counts(&self) -> Option<Slot<'_>> {
+        self.engine.counts(&self.participant)
+    }
+}
+
+impl<M> Drop for Vcpu<M> {
+    fn drop(&mut self) {
+        self.engine.dismiss(&self.state);
+    }
+}
+
+/// Makes a vCPU a member of an engine.
+fn join(engine: &Arc<Engine>, state: &OwnState) -> (Participant, ArenaOwner) {
+    let participant = engine.domain().register();
+    engine.make_room(&participant);
+    engine.enlist(state.kicker());
+    (participant, engine.cache().arena_owner())
+}
+
+/// Called by generated code for an op that it has no inline code for.
+///
+/// # Safety
+///
+/// The thread's context is that of a `Vcpu<M>`, whose state this is.
+unsafe extern "C" fn run_helper<M: GuestMemory>(state: *mut CpuState, op: *const Op) -> u32 {
+    // SAFETY: generated code runs only inside `Vcpu::run`, which keeps its context current, and
+    // which uses neither state nor memory meanwhile. The op belongs to the running block.
+    let (state, memory, op) = unsafe {
+        let context = &*fault::current();
+        (&mut *state, &mut *context.memory.cast::<M>(), &*op)
+    };
+    match interp::run_op(state, memory, op) {
+        Ok(()) => 0,
+        Err(fault) => {
+            state.set_fault(fault);
+            1
+        }
+    }
+}
+
+/// A value on the heap to which there are raw pointers besides this one: it must not be a `Box`,
+/// which claims to be the only one.
+pub(crate) struct Owned<T>(NonNull<T>);
+
+impl<T> Owned<T> {
+    fn new(value: T) -> Owned<T> {
+        Owned(NonNull::from(Box::leak(Box::new(value))))
+    }
+
+    fn as_ptr(&mut self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: owned.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: owned; the raw pointers are used while generated code runs, when this is not.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: leaked from a box in `new`.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
