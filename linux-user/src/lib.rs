@@ -12,11 +12,19 @@
 //! 4. Whatever may block goes through [`Thread::blocking_syscall`]: the vCPU is offline meanwhile,
 //!    and a guest signal that comes in before the host call blocks is not missed.
 
+pub mod clone;
+pub mod copy;
 pub mod errno;
+pub mod exec;
+pub mod futex;
 pub mod mm;
 pub mod process;
+mod robust;
+pub mod signal;
+pub mod strace;
 pub mod syscall;
 pub mod thread;
+pub mod wait;
 
 pub use errno::{Errno, SysResult};
 pub use process::{Error, ExitStatus, Options, Process, run};
@@ -24,3 +32,10 @@ pub use thread::Thread;
 
 /// Arguments of a system call: a0–a5.
 pub type Args = [u64; 6];
+
+/// Tells the user something on standard error, in one piece and without a lock.
+pub(crate) fn message(text: &str) {
+    let line = format!("hartscope: {text}\n");
+    // SAFETY: writes the line. Nothing can be done about a dead standard error.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+}

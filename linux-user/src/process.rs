@@ -1,11 +1,26 @@
-//! A guest process: what its threads share, and how it starts and ends.
+//! A guest process: what its threads share, how it starts and how it ends.
+//!
+//! Ending: a thread that calls `exit_group`, or is killed by a signal, records the status, sets
+//! `exiting` and kicks all others. Each of them sees the flag at its next stop and ends. The leader
+//! (the thread whose id is the process's) waits for them, for a while, and gives the status to
+//! whoever called [`run`]; threads that hang in an uninterruptible host call are left to the host.
 
+use crate::exec::file::{self, FileError};
+use crate::exec::load::{self, LoadError, Start};
 use crate::mm::AddressSpace;
+use crate::signal::{self, Actions};
 use crate::syscall;
+use crate::thread::{End, Thread};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::Arc;
-use vcpu::Engine;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use vcpu::{Engine, Kicker};
+
+/// How long the leader waits for the other threads once the process exits.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to run, and how.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +62,16 @@ impl ExitStatus {
     pub fn terminate(self) -> ! {
         match self {
             ExitStatus::Exited(code) => std::process::exit(i32::from(code)),
-            ExitStatus::Signaled(signal) => std::process::exit(128 + signal),
+            ExitStatus::Signaled(signal) => signal::die_by(signal),
+        }
+    }
+
+    /// The same for a `vfork` child, which must leave its parent's memory alone.
+    pub(crate) fn terminate_at_once(self) -> ! {
+        match self {
+            // SAFETY: ends the process.
+            ExitStatus::Exited(code) => unsafe { libc::_exit(i32::from(code)) },
+            ExitStatus::Signaled(signal) => signal::die_by(signal),
         }
     }
 }
@@ -55,7 +79,18 @@ impl ExitStatus {
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No run loop.
+    /// The program.
+    #[error("{}: {cause}", program.display())]
+    Program {
+        /// Its name.
+        program: PathBuf,
+        /// What is wrong with it.
+        cause: LoadError,
+    },
+    /// The address space.
+    #[error("cannot reserve the guest's address space: {0}")]
+    AddressSpace(std::io::Error),
+    /// What runs guest code.
     #[error(transparent)]
     Engine(#[from] vcpu::Error),
 }
@@ -64,7 +99,13 @@ impl Error {
     /// The exit status that a shell gives: 127 if there is no such program, 126 if it cannot be
     /// executed.
     pub fn shell_status(&self) -> u8 {
-        126
+        match self {
+            Error::Program {
+                cause: LoadError::File(FileError::NotFound | FileError::Interpreter { .. }),
+                ..
+            } => 127,
+            _ => 126,
+        }
     }
 }
 
@@ -80,11 +121,177 @@ pub struct Process {
     pub exe: PathBuf,
     /// What the system calls share.
     pub syscalls: Arc<syscall::State>,
+    /// What to do about signals.
+    pub(crate) actions: Actions,
+    /// Where signal handlers return to.
+    pub(crate) sigreturn: u64,
+    /// A `vfork` child: it lives in its parent's memory until `execve` or exit.
+    pub(crate) borrowed_memory: bool,
+    exiting: AtomicBool,
+    life: Mutex<Life>,
+    changed: Condvar,
+}
+
+/// Who is alive, and how it ended.
+#[derive(Default)]
+struct Life {
+    threads: BTreeMap<i32, Kicker>,
+    /// Once it is known.
+    status: Option<ExitStatus>,
+    /// What the leader called `exit` with.
+    leader_code: u8,
+}
+
+impl Process {
+    /// A child that starts with what `self` has; with its own engine unless it shares the memory.
+    pub(crate) fn child(&self, engine: Arc<Engine>, borrowed_memory: bool) -> Process {
+        Process {
+            mm: self.mm.clone(),
+            engine,
+            options: self.options.clone(),
+            exe: self.exe.clone(),
+            syscalls: self.syscalls.clone(),
+            actions: self.actions.copy(),
+            sigreturn: self.sigreturn,
+            borrowed_memory,
+            exiting: AtomicBool::new(false),
+            life: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// A thread begins.
+    pub(crate) fn add_thread(&self, tid: i32, kicker: Kicker) {
+        self.life().threads.insert(tid, kicker);
+    }
+
+    /// A thread has ended. The leader says with what.
+    pub(crate) fn remove_thread(&self, tid: i32, code: Option<u8>) {
+        let mut life = self.life();
+        life.threads.remove(&tid);
+        if let Some(code) = code {
+            life.leader_code = code;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Whether all threads must end.
+    pub(crate) fn is_exiting(&self) -> bool {
+        // Acquire: pairs with the Release in `begin_exit`.
+        self.exiting.load(Ordering::Acquire)
+    }
+
+    /// Ends all threads. The first status counts.
+    pub(crate) fn begin_exit(&self, caller: i32, status: ExitStatus) {
+        let mut life = self.life();
+        if life.status.is_some() {
+            return;
+        }
+        life.status = Some(status);
+        // Release: whoever is kicked sees the flag (`is_exiting`).
+        self.exiting.store(true, Ordering::Release);
+        for (&tid, kicker) in &life.threads {
+            if tid != caller {
+                kicker.kick();
+                signal::kick(tid);
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// For the leader, which has ended: waits for the end of the process.
+    pub(crate) fn wait_for_end(&self) -> ExitStatus {
+        let mut life = self.life();
+        let mut deadline = None;
+        loop {
+            if life.threads.is_empty() {
+                return life.status.unwrap_or(ExitStatus::Exited(life.leader_code));
+            }
+            let wait = match life.status {
+                None => Duration::MAX,
+                Some(status) => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return status;
+                    }
+                    left
+                }
+            };
+            life = self
+                .changed
+                .wait_timeout(life, wait)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// How a `vfork` child ended, whose only thread ended so.
+    pub(crate) fn vfork_status(&self, end: Option<End>) -> ExitStatus {
+        match (end, self.life().status) {
+            (Some(End::Thread(code)), None) => ExitStatus::Exited(code),
+            (_, status) => status.unwrap_or(ExitStatus::Exited(0)),
+        }
+    }
+
+    /// Holds the list of threads still, while the process is forked.
+    pub(crate) fn hold(&self) -> impl Drop + '_ {
+        self.life()
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        // No step of any change can panic.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Runs a program to its end. To be called once, on the process's main thread. The caller ends
 /// with [`ExitStatus::terminate`].
 pub fn run(options: Options) -> Result<ExitStatus, Error> {
-    let _ = options;
-    Ok(ExitStatus::Exited(0))
+    let mut leader = start(options)?;
+    leader.run();
+    let process = leader.process.clone();
+    leader.finish();
+    Ok(process.wait_for_end())
+}
+
+/// Loads the program and makes its first thread.
+fn start(options: Options) -> Result<Thread, Error> {
+    let wrong = |cause| Error::Program {
+        program: options.program.clone(),
+        cause,
+    };
+    let sysroot = options.sysroot.as_deref();
+    let command = file::resolve(&options.program, &options.args, sysroot)
+        .map_err(|error| wrong(error.into()))?;
+    let mm = Arc::new(AddressSpace::new().map_err(Error::AddressSpace)?);
+    let program = Start {
+        program: &command.program,
+        sysroot,
+        args: &command.args,
+        env: &options.env,
+        file_name: &options.program,
+        stack_size: options.stack_size,
+    };
+    let loaded = load::load(&mm, &program).map_err(wrong)?;
+    let engine = Engine::new(&options.engine, mm.clone())?;
+    mm.set_cache(engine.cache().clone());
+    let process = Arc::new(Process {
+        mm,
+        engine,
+        exe: absolute(&command.program.path),
+        syscalls: Arc::new(syscall::State::new(&options)),
+        options: Arc::new(options),
+        actions: Actions::inherited(),
+        sigreturn: loaded.sigreturn,
+        borrowed_memory: false,
+        exiting: AtomicBool::new(false),
+        life: Mutex::default(),
+        changed: Condvar::new(),
+    });
+    Ok(Thread::leader(process, &loaded))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
