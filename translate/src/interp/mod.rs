@@ -9,7 +9,9 @@
 //!    only ORed into its `fflags`; `pc` is written only when a block is left.
 //! 2. An op either does everything or, if it faults, nothing to the registers; what an
 //!    [`Op::Sunk`] right before it declares is run before the fault is reported.
-//! 3. Guest memory is only touched through [`GuestMemory`], with at most one access per op
+//! 3. Requests are looked for after a jump, at its target. What is declared sunk for leaving at a
+//!    jump itself (emitters look there) is not needed here.
+//! 4. Guest memory is only touched through [`GuestMemory`], with at most one access per op
 //!    (`CboZero` has eight).
 
 pub mod alu;

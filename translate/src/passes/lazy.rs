@@ -130,17 +130,36 @@ impl Pass<'_> {
                 self.hold(rd, absorbed);
                 return;
             }
-            if self.reader(rd).is_some() {
-                self.run_readers(rd);
-                // Those have written registers that the absorbed form may read.
-                absorbed = self.absorb(op);
-            }
+            absorbed = self.clear_way(rd, op, absorbed, ahead.dead);
             if wait && may_wait(&absorbed) {
                 self.hold(rd, absorbed);
                 return;
             }
         }
         self.emit(absorbed, rd);
+    }
+
+    /// Sees to the pending ops that read `rd`, which `op` is about to write, and gives the form of
+    /// `op` that is right afterwards.
+    fn clear_way(&mut self, rd: Reg, op: Op, absorbed: Op, dead: u32) -> Op {
+        let readers = self.readers(rd);
+        if readers == 0 {
+            return absorbed;
+        }
+        let reads = sources(&absorbed);
+        if readers & !(dead & !reads) == 0 {
+            // `op` was the last that needed them, and has absorbed them.
+            self.forget_all(readers);
+            return absorbed;
+        }
+        let before = self.waiting;
+        self.run_readers(rd);
+        if before & !self.waiting & reads == 0 {
+            absorbed
+        } else {
+            // They have written registers that the absorbed form reads.
+            self.absorb(op)
+        }
     }
 
     fn emit(&mut self, op: Op, rd: Option<Reg>) {
@@ -200,7 +219,12 @@ impl Pass<'_> {
 
     /// Runs the pending ops of other registers that read `r` physically, which is about to change.
     fn run_readers(&mut self, r: Reg) {
-        while let Some(reader) = self.reader(r) {
+        loop {
+            let readers = self.readers(r);
+            if readers == 0 {
+                return;
+            }
+            let reader = lowest(readers);
             if self.dead & bit(reader) != 0 {
                 self.forget(reader);
             } else {
@@ -209,14 +233,21 @@ impl Pass<'_> {
         }
     }
 
-    /// A pending register other than `r` that reads `r` physically.
-    fn reader(&self, r: Reg) -> Option<Reg> {
-        reader_among(&self.pending, self.waiting, r)
+    /// The pending registers other than `r` that read `r` physically.
+    fn readers(&self, r: Reg) -> u32 {
+        readers_among(&self.pending, self.waiting, r)
+    }
+
+    fn forget_all(&mut self, mut mask: u32) {
+        while mask != 0 {
+            self.forget(lowest(mask));
+            mask &= mask - 1;
+        }
     }
 
     fn run_all(&mut self) {
         while self.waiting != 0 {
-            self.run(Reg(self.waiting.trailing_zeros() as u8));
+            self.run(lowest(self.waiting));
         }
     }
 
@@ -228,9 +259,13 @@ impl Pass<'_> {
         let start = self.sunk_ops.len() as u32;
         let mut left = self.waiting;
         while left != 0 {
-            let mut r = Reg(left.trailing_zeros() as u8);
-            while let Some(reader) = reader_among(&self.pending, left, r) {
-                r = reader;
+            let mut r = lowest(left);
+            loop {
+                let readers = readers_among(&self.pending, left, r);
+                if readers == 0 {
+                    break;
+                }
+                r = lowest(readers);
             }
             left &= !bit(r);
             if let Some((op, _)) = self.pending[r.index()] {
@@ -259,7 +294,7 @@ impl Pass<'_> {
             if left == 0 {
                 return absorbed;
             }
-            self.run(Reg(left.trailing_zeros() as u8));
+            self.run(lowest(left));
         }
     }
 
@@ -699,17 +734,23 @@ impl Pass<'_> {
     }
 }
 
-/// A register in `mask`, other than `r`, whose pending op reads `r` physically.
-fn reader_among(pending: &[Option<(Op, u32)>; 32], mask: u32, r: Reg) -> Option<Reg> {
+/// The registers in `mask`, other than `r`, whose pending op reads `r` physically.
+fn readers_among(pending: &[Option<(Op, u32)>; 32], mask: u32, r: Reg) -> u32 {
+    let mut readers = 0;
     let mut left = mask & !bit(r);
     while left != 0 {
-        let q = Reg(left.trailing_zeros() as u8);
+        let q = lowest(left);
         if pending[q.index()].is_some_and(|(_, reads)| reads & bit(r) != 0) {
-            return Some(q);
+            readers |= bit(q);
         }
         left &= left - 1;
     }
-    None
+    readers
+}
+
+/// The lowest register in a mask that is not empty.
+fn lowest(mask: u32) -> Reg {
+    Reg(mask.trailing_zeros() as u8)
 }
 
 fn shift_of(op: &Op) -> u8 {

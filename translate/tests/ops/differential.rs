@@ -108,25 +108,28 @@ impl Case {
         }
         self.shrink(jit);
         let [a, b] = self.outcomes(jit);
+        panic!("{}", self.report(&describe(&a, &b)));
+    }
+
+    fn report(&self, differences: &str) -> String {
         let list = |ops: &[Op]| -> String { ops.iter().map(|op| format!("{op:?}\n")).collect() };
         let mut optimized = self.block.clone();
         optimize(&mut optimized);
         let start = self.start(self.ways[0]).state;
-        panic!(
-            "seed {}, {:?}, {:?}\n{}exits {:?}\noptimized:\n{}sunk:\n{}exits {:?}\n{}x {:x?}\nf {:x?}\nfflags {:#x}",
-            self.seed,
-            self.block.mode,
-            self.ways,
+        [
+            format!(
+                "seed {}, {:?}, {:?}\n",
+                self.seed, self.block.mode, self.ways
+            ),
             list(&self.block.ops),
-            self.block.exits,
+            format!("{:?}\n\noptimized:\n", self.block.exits),
             list(&optimized.ops),
+            format!("{:?}\nsunk:\n", optimized.exits),
             list(&optimized.sunk_ops),
-            optimized.exits,
-            describe(&a, &b),
-            start.x,
-            start.f,
-            start.fflags,
-        );
+            format!("\nx {:x?}\nf {:x?}\n", start.x, start.f),
+            format!("fflags {:#x}\n\n{differences}", start.fflags),
+        ]
+        .concat()
     }
 
     /// Takes instructions away for as long as the two ways still disagree.
