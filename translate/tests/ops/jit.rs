@@ -1,7 +1,7 @@
 //! Runs the emitter's code in this process, without a cache or a run loop around it.
 
 use std::cell::Cell;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 use std::sync::atomic::Ordering;
 
 use translate::interp::{BlockEnd, run_block, run_op};
@@ -67,7 +67,7 @@ impl Jit {
         assert!(stubs.bytes.len() <= BLOCKS);
         // SAFETY: the stubs fit, and stay at the start of the mapping until it goes with `self`.
         let runtime = unsafe {
-            code.copy_from_nonoverlapping(NonNull::from(&stubs.bytes[0]), stubs.bytes.len());
+            copy_nonoverlapping(stubs.bytes.as_ptr(), code.as_ptr(), stubs.bytes.len());
             stubs.placed_at(code.as_ptr())
         };
         Jit {
@@ -87,13 +87,13 @@ impl Jit {
         // SAFETY: the code fits into the mapping, and nobody runs what is replaced.
         unsafe {
             let entry = self.code.add(BLOCKS);
-            entry.copy_from_nonoverlapping(NonNull::from(&bytes[0]), bytes.len());
+            copy_nonoverlapping(bytes.as_ptr(), entry.as_ptr(), bytes.len());
         }
     }
 
-    /// Runs the block loaded last once through host code. What the emitter leaves to the
-    /// interpreter, or leaves on a request, is done by the interpreter from there on, on `block`: the same before any passes, as they
-    /// keep the state right between the instructions but not their own ops.
+    /// Runs the block loaded last once through host code. Where that leaves for the interpreter or
+    /// on a request, the interpreter goes on with `block`, which must be the block before any
+    /// passes: those promise a right state to who leaves, but not that their own ops still fit it.
     pub fn run(&mut self, world: &mut World, block: &Block) -> BlockEnd {
         self.runtime.install(&mut world.state, helper);
         let guest_base = (world.mem.bytes.as_ptr() as u64).wrapping_sub(world.mem.base);
