@@ -1,13 +1,14 @@
 //! How long decoding takes, per instruction.
 
-mod common;
-
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 
-fn decode(c: &mut Criterion) {
-    let words = common::Guest::build("json").words();
+use crate::guest::Guest;
+
+/// Over the text of a statically linked program.
+pub fn decode(c: &mut Criterion) {
+    let words = Guest::build("json").words();
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(words.len() as u64));
     group.bench_function("text of json", |b| {
@@ -19,6 +20,3 @@ fn decode(c: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, decode);
-criterion_main!(benches);

@@ -3,21 +3,22 @@
 //! The blocks are all that begin at a jump target or after a jump of a statically linked program,
 //! most of them the C library's. Superblocks overlap, as they do in the cache.
 
-mod common;
-
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use translate::frontend::{self, Limits};
 use translate::x86::{Emitter, HostCode};
 use translate::{Block, GuestCode, Mode, passes};
+
+use crate::guest::Guest;
 
 fn front_end(code: &dyn GuestCode, pc: u64, limits: &Limits, block: &mut Block) {
     frontend::translate(block, pc, Mode::default(), code, limits);
 }
 
-fn translate(c: &mut Criterion) {
-    let guest = common::Guest::build("json");
+/// Front end; with passes; with the emitter.
+pub fn translate(c: &mut Criterion) {
+    let guest = Guest::build("json");
     let starts = guest.block_starts();
     let limits = Limits::default();
     let (mut block, mut host, mut emitter) =
@@ -69,6 +70,3 @@ fn translate(c: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, translate);
-criterion_main!(benches);
