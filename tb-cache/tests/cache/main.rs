@@ -1,0 +1,6 @@
+//! The cache from outside: one block at a time, and many threads at once.
+
+mod life;
+mod pages;
+mod stress;
+mod world;
