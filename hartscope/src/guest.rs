@@ -16,6 +16,7 @@ pub fn run(options: RunOptions) -> i32 {
         backend: engine_backend(options.backend),
         tb_size: options.tb_size.unwrap_or_default(),
         pin: options.pin,
+        count_insns: options.count_insns,
     };
     start(linux_user::Options {
         reexec: reexec_words(&options),

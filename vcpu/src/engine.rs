@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use epoch::sync::Mutex;
 use epoch::{Domain, Participant};
+use plugin_rt::InstrumentationSet;
 use scoreboard::{Scoreboard, Slot};
 use tb_cache::{CodePages, TbCache};
 use translate::x86::{self, Runtime, StubCode};
@@ -33,6 +34,8 @@ pub struct Config {
     pub tb_size: usize,
     /// Pin each vCPU thread to a core.
     pub pin: bool,
+    /// Count executed instructions: [`Stats::executed`].
+    pub count_insns: bool,
 }
 
 /// Why there is no engine.
@@ -48,6 +51,8 @@ pub struct Engine {
     cache: Arc<TbCache>,
     domain: Arc<Domain>,
     code: Arc<dyn CodePages>,
+    /// What blocks are instrumented for.
+    set: InstrumentationSet,
     /// The stubs of generated code; `None` if the interpreter runs blocks.
     runtime: Option<Runtime>,
     /// The cores to pin to, by vCPU; empty if not wanted.
@@ -95,6 +100,10 @@ impl Engine {
             cache: Arc::new(cache),
             domain,
             code,
+            set: match config.count_insns {
+                true => InstrumentationSet::COUNT_INSNS,
+                false => InstrumentationSet::EMPTY,
+            },
             runtime,
             cores,
             vcpus: Mutex::new(Vec::new()),
@@ -128,6 +137,11 @@ impl Engine {
 
     pub(crate) fn code(&self) -> &dyn CodePages {
         &*self.code
+    }
+
+    #[inline]
+    pub(crate) fn set(&self) -> &InstrumentationSet {
+        &self.set
     }
 
     pub(crate) fn runtime(&self) -> Option<Runtime> {

@@ -22,10 +22,11 @@ pub(crate) enum Count {
     Traps,
     Faults,
     Interpreted,
+    Executed,
 }
 
 /// Words of an element.
-pub(crate) const WORDS: usize = Count::Interpreted as usize + 1;
+pub(crate) const WORDS: usize = Count::Executed as usize + 1;
 
 /// Adds to a count of the calling thread's vCPU.
 #[inline]
@@ -46,6 +47,9 @@ pub struct Stats {
     pub translation_ns: u64,
     /// Blocks run once by the interpreter because the cache had no room.
     pub interpreted_for_room: u64,
+    /// Guest instructions executed until each vCPU last returned to its owner, if they are counted
+    /// ([`Config::count_insns`](crate::Config::count_insns)).
+    pub executed: u64,
     /// How often generated code came back, by reason.
     pub leaves: Leaves,
     /// The cache.
@@ -79,6 +83,7 @@ impl Stats {
             insns: sum(Count::Insns),
             translation_ns: tsc.ns(sum(Count::TranslationTicks)),
             interpreted_for_room: sum(Count::InterpretedForRoom),
+            executed: sum(Count::Executed),
             leaves: Leaves {
                 exits: sum(Count::Exits),
                 indirect: sum(Count::Indirect),

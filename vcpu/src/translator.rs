@@ -1,10 +1,10 @@
 //! Guest code → a block in the cache. One per vCPU, because it keeps its buffers.
 
 use epoch::Participant;
+use plugin_rt::fill;
 use tb_cache::{ArenaOwner, Insert, Key, Tb, Translation};
 use translate::Block;
 use translate::frontend::{self, Limits};
-use translate::ops::Op;
 use translate::passes::Optimizer;
 use translate::x86::{Emitter, HostCode};
 
@@ -73,7 +73,7 @@ impl Translator {
         if self.block.bytes.is_empty() {
             return Err(Missing::Code);
         }
-        remove_points(&mut self.block);
+        fill(&mut self.block, engine.set());
         self.optimizer.run(&mut self.block);
         let host = match engine.backend() {
             Backend::X86_64 => {
@@ -118,7 +118,7 @@ impl Translator {
             superblocks: false,
         };
         frontend::translate(&mut self.block, key.pc, key.mode, engine.code(), &one);
-        remove_points(&mut self.block);
+        fill(&mut self.block, engine.set());
         !self.block.bytes.is_empty()
     }
 
@@ -126,9 +126,4 @@ impl Translator {
     pub(crate) fn block(&self) -> &Block {
         &self.block
     }
-}
-
-/// Removes instrumentation points that nobody has filled.
-fn remove_points(block: &mut Block) {
-    block.ops.retain(|op| !matches!(op, Op::Point(_)));
 }

@@ -6,8 +6,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use epoch::Participant;
+use plugin_rt::InstrumentationSet;
 use scoreboard::Slot;
-use tb_cache::{ArenaOwner, Key, SetId};
+use tb_cache::{ArenaOwner, Key};
 use translate::interp;
 use translate::ops::Op;
 use translate::{CpuState, Fault, GuestMemory};
@@ -16,6 +17,7 @@ use crate::engine::{Backend, Engine};
 use crate::fault::{self, Context, FaultKind};
 use crate::memory::VcpuMemory;
 use crate::state::{Kicker, OwnState};
+use crate::stats::{Count, add};
 use crate::thread;
 use crate::translator::Translator;
 
@@ -46,6 +48,8 @@ pub struct Vcpu<M> {
     pub(crate) translator: Translator,
     /// What [`tb_cache::TbCache::retirements`] said when the jump cache was last known to be good.
     retirements: u64,
+    /// How many executed instructions the engine's statistics know of.
+    reported: u64,
 }
 
 // SAFETY: everything is owned, or shared by means that are made for it.
@@ -65,6 +69,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             arenas,
             translator: Translator::new(),
             retirements: 0,
+            reported: 0,
         };
         vcpu.install_stubs();
         vcpu
@@ -110,6 +115,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             None => self.run_ops(),
         };
         fault::set_current(before);
+        self.report_executed();
         stop
     }
 
@@ -193,12 +199,22 @@ impl<M: VcpuMemory> Vcpu<M> {
         good
     }
 
+    /// Adds the instructions executed since the last time to the engine's statistics.
+    fn report_executed(&mut self) {
+        let executed = InstrumentationSet::insns_counted(&self.state);
+        let new = executed.wrapping_sub(self.reported);
+        if new != 0 {
+            add(self.counts(), Count::Executed, new);
+            self.reported = executed;
+        }
+    }
+
     /// What the block for the present state is found by.
     pub(crate) fn key(&self) -> Key {
         Key {
             pc: self.state.pc,
             mode: self.state.mode(),
-            set: SetId::EMPTY,
+            set: self.engine.set().id(),
         }
     }
 
