@@ -1,9 +1,9 @@
 //! Guest writes, `fence.i`, and mappings that go away.
 
 use epoch::Participant;
-use tb_cache::{ArenaOwner, Insert, Key, PAGE_SIZE, Tb, TbCache, Translation, Watch};
+use tb_cache::{ArenaOwner, CodePages, Insert, Key, PAGE_SIZE, Tb, TbCache, Translation, Watch};
 use translate::ops::GuestRange;
-use translate::{Block, GuestCode};
+use translate::{Block, GuestCode, Mode};
 
 use crate::life::Fixture;
 use crate::world::{World, result, translate, version_of};
@@ -110,6 +110,12 @@ fn a_translation_that_a_write_and_a_fence_overtake_is_not_published() {
     let mut fixture = Fixture::new(1, SIZE);
     let (cache, online, world) = (&fixture.cache, &fixture.online, &fixture.world);
     let key = crate::world::key(0);
+    // Another block keeps the page's record alive.
+    let other = Key {
+        mode: Mode::from_frm(1),
+        ..key
+    };
+    assert!(insert_as(cache, online, &mut fixture.owner, world, other).is_some());
     let ticket = cache.ticket();
     let mut old = vec![0; 8];
     cache.watched(world).fetch(0, &mut old);
@@ -120,6 +126,49 @@ fn a_translation_that_a_write_and_a_fence_overtake_is_not_published() {
     assert!(tb.is_none());
     assert!(cache.lookup(online, key).is_none());
     assert_eq!(cache.stats().overtaken, 1);
+}
+
+/// Memory whose mapping goes away while a translation is verified.
+struct Vanishing<'a>(&'a TbCache);
+
+impl GuestCode for Vanishing<'_> {
+    fn fetch(&self, _: u64, buf: &mut [u8]) -> usize {
+        self.0.invalidate_range(0, PAGE_SIZE);
+        buf.fill(0);
+        buf.len()
+    }
+}
+
+impl CodePages for Vanishing<'_> {
+    fn watch(&self, _: u64) -> Watch {
+        Watch::Immutable
+    }
+}
+
+#[test]
+fn a_block_that_is_killed_before_it_is_published_never_is() {
+    let mut fixture = Fixture::new(1, SIZE);
+    let (cache, online, world) = (&fixture.cache, &fixture.online, &fixture.world);
+    let ticket = cache.ticket();
+    let mut bytes = vec![0; 8];
+    cache.watched(world).fetch(0, &mut bytes);
+    // Something else has changed, so the bytes are compared once more.
+    cache.invalidate_range(PAGE_SIZE, PAGE_SIZE);
+    let block = Block {
+        ranges: vec![GuestRange { start: 0, len: 8 }],
+        bytes,
+        ..Block::default()
+    };
+    let translation = Translation {
+        key: crate::world::key(0),
+        block: &block,
+        host: None,
+        ticket,
+    };
+    let inserted = cache.insert(online, &mut fixture.owner, &Vanishing(cache), translation);
+    assert!(matches!(inserted, Insert::Changed));
+    assert!(fixture.find(0).is_none());
+    assert_eq!(fixture.cache.stats().blocks, 0);
 }
 
 #[test]

@@ -20,8 +20,9 @@ pub const EXIT: u16 = 0;
 pub struct World {
     versions: Vec<AtomicU64>,
     watch: fn(u64) -> Watch,
-    /// Held while a page changes from watched to written and back, as the watch's contract wants.
-    layout: Mutex<()>,
+    /// Which pages are write-protected. Locked while a page changes from watched to written or
+    /// back, as the contract of watching wants.
+    protected: Mutex<Vec<bool>>,
 }
 
 impl World {
@@ -29,14 +30,14 @@ impl World {
         World {
             versions: (0..pages).map(|_| AtomicU64::new(0)).collect(),
             watch,
-            layout: Mutex::new(()),
+            protected: Mutex::new(vec![false; pages as usize]),
         }
     }
 
     /// Writes a page, as a guest's store would; gives its new version.
     pub fn write(&self, cache: &TbCache, page: u64) -> u64 {
-        let _layout = self.layout.lock().unwrap();
-        if (self.watch)(page) == Watch::Protected {
+        let mut protected = self.protected.lock().unwrap();
+        if std::mem::replace(&mut protected[page as usize], false) {
             cache.page_written(page * PAGE_SIZE);
         }
         self.versions[page as usize].fetch_add(1, SeqCst) + 1
@@ -58,8 +59,12 @@ impl GuestCode for World {
 
 impl CodePages for World {
     fn watch(&self, page: u64) -> Watch {
-        let _layout = self.layout.lock().unwrap();
-        (self.watch)(page / PAGE_SIZE)
+        let page = page / PAGE_SIZE;
+        let watch = (self.watch)(page);
+        if watch == Watch::Protected {
+            self.protected.lock().unwrap()[page as usize] = true;
+        }
+        watch
     }
 }
 
