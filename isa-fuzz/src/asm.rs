@@ -52,6 +52,15 @@ fn rs2(r: u8) -> u32 {
     u32::from(r) << 20
 }
 
+/// Checks that an immediate fits a signed field of `bits` bits.
+fn check(imm: i32, bits: u32) {
+    let reach = 1 << (bits - 1);
+    assert!(
+        (-reach..reach).contains(&imm),
+        "immediate {imm} in {bits} bits"
+    );
+}
+
 /// Register–register.
 pub fn r(op: Opcode, d: u8, a: u8, b: u8) -> Word {
     Word::new(fixed(op) | rd(d) | rs1(a) | rs2(b))
@@ -63,19 +72,28 @@ pub fn r4(op: Opcode, d: u8, [a, b, c]: [u8; 3], rm: u8) -> Word {
     Word::new(fixed(op) | rd(d) | rs1(a) | rs2(b) | rs3 | u32::from(rm) << 12)
 }
 
-/// Register–immediate, loads, `jalr`, shifts by an immediate, CSR accesses (`imm` the CSR).
+/// Accesses to a CSR; the immediate forms take their immediate as `a`.
+pub fn csr(op: Opcode, d: u8, a: u8, number: i32) -> Word {
+    assert!((0..4096).contains(&number), "there is no CSR {number}");
+    Word::new(fixed(op) | rd(d) | rs1(a) | (number as u32) << 20)
+}
+
+/// Register–immediate, loads, `jalr`, shifts by an immediate.
 pub fn i(op: Opcode, d: u8, a: u8, imm: i32) -> Word {
+    check(imm, 12);
     Word::new(fixed(op) | rd(d) | rs1(a) | (imm as u32) << 20)
 }
 
 /// Stores.
 pub fn s(op: Opcode, base: u8, src: u8, imm: i32) -> Word {
+    check(imm, 12);
     let imm = imm as u32;
     Word::new(fixed(op) | rs1(base) | rs2(src) | (imm & 31) << 7 | imm >> 5 << 25)
 }
 
 /// Branches.
 pub fn b(op: Opcode, x: u8, y: u8, offset: i32) -> Word {
+    check(offset, 13);
     let o = offset as u32;
     let imm = (o >> 12 & 1) << 31 | (o >> 5 & 63) << 25 | (o >> 1 & 15) << 8 | (o >> 11 & 1) << 7;
     Word::new(fixed(op) | rs1(x) | rs2(y) | imm)
@@ -88,6 +106,7 @@ pub fn u(op: Opcode, d: u8, imm: i32) -> Word {
 
 /// `jal`.
 pub fn jal(d: u8, offset: i32) -> Word {
+    check(offset, 21);
     let o = offset as u32;
     let imm =
         (o >> 20 & 1) << 31 | (o >> 1 & 0x3ff) << 21 | (o >> 11 & 1) << 20 | (o >> 12 & 0xff) << 12;
@@ -96,6 +115,7 @@ pub fn jal(d: u8, offset: i32) -> Word {
 
 /// `c.beqz` and `c.bnez` on x8–x15.
 pub fn c_branch(op: Opcode, x: u8, offset: i32) -> Word {
+    check(offset, 9);
     let o = offset as u32;
     let funct3 = if op == Opcode::Beq { 0xc001 } else { 0xe001 };
     let imm = (o >> 8 & 1) << 12
@@ -108,6 +128,7 @@ pub fn c_branch(op: Opcode, x: u8, offset: i32) -> Word {
 
 /// `c.j`.
 pub fn c_j(offset: i32) -> Word {
+    check(offset, 12);
     let o = offset as u32;
     let imm = (o >> 11 & 1) << 12
         | (o >> 4 & 1) << 11
@@ -132,10 +153,7 @@ pub fn li(d: u8, value: i32) -> Vec<Word> {
     }
     let upper = value.wrapping_add(0x800) & !0xfff;
     let low = value.wrapping_sub(upper);
-    vec![
-        u(Opcode::Lui, d, upper),
-        i(Opcode::Addiw, d, d, low),
-    ]
+    vec![u(Opcode::Lui, d, upper), i(Opcode::Addiw, d, d, low)]
 }
 
 /// `ecall`.
@@ -156,7 +174,7 @@ mod tests {
     fn assembles_what_it_says() {
         assert_eq!(text(r(Opcode::Add, 10, 11, 12)), "add a0,a1,a2");
         assert_eq!(text(i(Opcode::Addi, 2, 2, -16)), "addi sp,sp,-16");
-        assert_eq!(text(i(Opcode::Csrrs, 10, 0, 3)), "frcsr a0");
+        assert_eq!(text(csr(Opcode::Csrrs, 10, 0, 3)), "frcsr a0");
         assert_eq!(text(s(Opcode::Sd, 2, 8, -2048)), "sd s0,-2048(sp)");
         assert_eq!(text(b(Opcode::Bne, 8, 9, -4096)), "bne s0,s1,0x0");
         assert_eq!(text(b(Opcode::Bne, 8, 9, 4094)), "bne s0,s1,0x1ffe");
@@ -168,7 +186,10 @@ mod tests {
         assert_eq!(text(c_branch(Opcode::Bne, 15, 0xaa)), "bnez a5,0x10aa");
         assert_eq!(text(c_jr(1, false)), "ret");
         assert_eq!(text(c_jr(10, true)), "jalr a0");
-        assert_eq!(text(r4(Opcode::FmaddD, 1, [2, 3, 4], 1)), "fmadd.d ft1,ft2,ft3,ft4,rtz");
+        assert_eq!(
+            text(r4(Opcode::FmaddD, 1, [2, 3, 4], 1)),
+            "fmadd.d ft1,ft2,ft3,ft4,rtz"
+        );
     }
 
     #[test]

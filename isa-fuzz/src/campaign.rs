@@ -48,7 +48,10 @@ impl fmt::Display for Tally {
             instructions,
             failures,
         } = self;
-        write!(f, "{instructions} instructions in {programs} programs, {failures} differ")
+        write!(
+            f,
+            "{instructions} instructions in {programs} programs, {failures} differ"
+        )
     }
 }
 
@@ -68,7 +71,10 @@ pub fn run(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<Tally, RunError> 
             scope.spawn(|| while campaign.one_program() {});
         }
     });
-    campaign.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    campaign
+        .tally
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Campaign<'a> {
@@ -97,8 +103,7 @@ impl Campaign<'_> {
                 if before / PROGRESS != tally.instructions / PROGRESS {
                     eprintln!("isa-fuzz: {tally}");
                 }
-                tally.instructions < self.plan.instructions
-                    && tally.failures < self.plan.failures
+                tally.instructions < self.plan.instructions && tally.failures < self.plan.failures
             }
             (Err(error), Ok(_)) => {
                 *tally = Err(error);
@@ -110,20 +115,26 @@ impl Campaign<'_> {
 
     /// Cuts a failing program down and says what is wrong with it.
     fn explain(&self, seed: u64, program: &Program, failure: &Failure) -> String {
-        let pair = [self.runners[0].as_ref(), self.runners[failure.runner].as_ref()];
-        let fails = |candidate: &Program| matches!(compare(candidate, pair), Ok(Some(_)));
-        let least = shrink(program, self.plan.shrink, fails);
-        // What is left may fail in another way than the whole did.
-        let (least, difference) = match compare(&least, pair) {
-            Ok(Some(difference)) => (&least, difference),
-            _ => (program, failure.difference.clone()),
+        let pair = [
+            self.runners[0].as_ref(),
+            self.runners[failure.runner].as_ref(),
+        ];
+        // A loop that a cut made endless is not what we are after.
+        let fails = |candidate: &Program| match compare(candidate, pair) {
+            Ok(Some(difference)) => difference.timeout <= failure.difference.timeout,
+            _ => false,
         };
-        format!(
-            "seed {seed}: {} against {}\n{}{difference}",
+        let least = shrink(program, self.plan.shrink, fails);
+        let mut text = format!(
+            "seed {seed}: {} against {}\n{}",
             pair[0].name(),
             pair[1].name(),
-            describe(least),
-        )
+            failure.difference,
+        );
+        if let Ok(Some(difference)) = compare(&least, pair) {
+            text += &format!(" cut down to\n{}{difference}", describe(&least));
+        }
+        text
     }
 }
 

@@ -30,7 +30,7 @@ both back ends inside this process, and compares everything that they write.
 ";
 
 /// How long one guest program may run; they take milliseconds.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a failing program may be cut down.
 const SHRINK: Duration = Duration::from_secs(60);
 

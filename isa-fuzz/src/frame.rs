@@ -1,8 +1,6 @@
 //! The code around the random instructions: start, trap handler, dumps, rounds, exit.
 
-use riscv::Opcode::{
-    Add, Addi, Andi, Bne, Csrrs, Csrrw, Fld, Fsd, Jalr, Ld, Lhu, Sd, Slli, Sltiu,
-};
+use riscv::Opcode::{Add, Addi, Andi, Bne, Csrrs, Csrrw, Fld, Fsd, Jalr, Ld, Lhu, Sd, Slli, Sltiu};
 
 use crate::asm::{self, Word, ecall, i, jal, li, r, s};
 use crate::layout::*;
@@ -148,7 +146,7 @@ impl Code {
         for reg in 0..32 {
             self.put(s(Fsd, base, reg, DUMP + 256 + 8 * i32::from(reg)));
         }
-        self.put(i(Csrrs, A0, 0, FCSR));
+        self.put(asm::csr(Csrrs, A0, 0, FCSR));
         self.put(s(Sd, base, A0, DUMP + 512));
         self.write(base, DUMP, STATE_BYTES);
         self.restore(base);
@@ -191,7 +189,7 @@ impl Code {
         let base = frame.base;
         self.li(base, absolute(INIT));
         self.put(i(Ld, A0, base, 512));
-        self.put(i(Csrrw, 0, A0, FCSR));
+        self.put(asm::csr(Csrrw, 0, A0, FCSR));
         for reg in 0..32 {
             self.put(i(Fld, reg, base, 256 + 8 * i32::from(reg)));
         }

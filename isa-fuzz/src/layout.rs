@@ -46,9 +46,10 @@ pub const COUNTERS: i32 = 1600;
 /// Number of loop counters.
 pub const COUNTER_SLOTS: i32 = 32;
 
-/// Address of the signal stack, far from what random accesses can reach, and below the data: the
+/// Address of the signal stack, far from what random accesses can reach, and no number that a
+/// random `sp` is likely to be (that would count as being on it); and below the data: the
 /// gaps between segments count as mapped under QEMU.
-pub const SIGNAL_STACK: u64 = 0x100_0000;
+pub const SIGNAL_STACK: u64 = 0x135_7000;
 /// Its size.
 pub const SIGNAL_STACK_BYTES: u64 = 0x1_0000;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use riscv::names::{f_name, x_name};
 
 use crate::layout::{MEMORY_BYTES, MEMORY_TAG, POOL, STATE_BYTES, TRAP_BYTES};
-use crate::run::Output;
+use crate::run::{End, Output};
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +50,15 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
 pub struct Difference {
     /// State records before it, in both outputs: chunks that agreed, over all rounds.
     pub chunks_before: usize,
+    /// Whether a program did not end, rather than end differently.
+    pub timeout: bool,
     /// What differs, in words.
     pub details: Vec<String>,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  after {} chunks:", self.chunks_before)?;
         for line in &self.details {
             writeln!(f, "  {line}")?;
         }
@@ -88,6 +91,7 @@ pub fn difference(a: &Output, b: &Output) -> Option<Difference> {
         };
         return Some(Difference {
             chunks_before,
+            timeout: [a, b].iter().any(|output| output.end == End::Timeout),
             details,
         });
     }

@@ -52,7 +52,11 @@ pub enum Item {
         body: Vec<Item>,
     },
     /// `body` as a subroutine that returns through `link`, which it leaves alone.
-    Call { link: u8, how: Jump, body: Vec<Item> },
+    Call {
+        link: u8,
+        how: Jump,
+        body: Vec<Item>,
+    },
 }
 
 /// Ways to jump.

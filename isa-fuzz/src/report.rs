@@ -1,19 +1,29 @@
 //! A failing program, for people.
 
-use std::fmt::Write;
-
 use riscv::names::{f_name, x_name};
 use riscv::{decode, disassemble, insn_len};
 
 use crate::program::{Program, assemble_items};
 
+/// Lines of a description; more help nobody.
+const MOST_LINES: usize = 150;
+
 /// The register contents and the instructions of `program`.
 pub fn describe(program: &Program) -> String {
+    let lines = lines(program);
     let mut text = String::new();
-    // Writing to a String cannot fail.
-    let mut line = |line: String| {
-        let _ = writeln!(text, "  {line}");
-    };
+    for line in lines.iter().take(MOST_LINES) {
+        text += &format!("  {line}\n");
+    }
+    if lines.len() > MOST_LINES {
+        text += &format!("  and {} more lines\n", lines.len() - MOST_LINES);
+    }
+    text
+}
+
+fn lines(program: &Program) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = |line: String| lines.push(line);
     line(format!("base register {}", x_name(program.base)));
     for (reg, value) in (0..).zip(program.x) {
         if value != 0 && reg != 0 && reg != program.base {
@@ -38,12 +48,15 @@ pub fn describe(program: &Program) -> String {
             let insn = decode(bits);
             let digits = 2 * len;
             let shown = format!("{bits:0digits$x}");
-            line(format!("{at:4x}: {shown:8}  {}", disassemble(&insn, at as u64)));
+            line(format!(
+                "{at:4x}: {shown:8}  {}",
+                disassemble(&insn, at as u64)
+            ));
             at += len;
         }
     }
     if program.rounds > 1 {
         line(format!("{} rounds", program.rounds));
     }
-    text
+    lines
 }

@@ -30,7 +30,7 @@ impl Generator {
     }
 
     fn branch(&mut self) -> Item {
-        let skip = self.rng.below(5) as usize;
+        let skip = self.rng.below(4) as usize;
         if self.rng.chance(30) {
             return Item::Branch {
                 op: self.rng.pick(&[Opcode::Beq, Opcode::Bne]),
@@ -71,7 +71,8 @@ impl Generator {
             _ => Jump::Indirect {
                 via: self.temp(),
                 rd: self.dest(),
-                split: self.rng.range(-1024, 1024),
+                // The distance, at most some 1100, less this must fit 12 bits.
+                split: self.rng.range(-900, 900),
                 odd: self.rng.chance(30),
             },
         }
@@ -105,10 +106,8 @@ impl Generator {
                 short: false,
             }
         };
-        let kept = self.kept.replace(link);
         let items = self.rng.below(5);
-        let body = self.body(items);
-        self.kept = kept;
+        let body = self.keeping(link, |this| this.body(items));
         Item::Call { link, how, body }
     }
 

@@ -42,9 +42,16 @@ impl Generator {
             9 => vec![u(Lui, d, upper), i(Addi, d, d, low), i(Slli, d, d, shift)],
             // scaled addition
             10 => vec![i(Slli, d, a, self.rng.range(0, 4)), r(Add, e, d, b)],
-            11 => vec![i(Slli, d, a, 32), i(Srli, d, d, self.rng.range(28, 32)), r(Add, e, b, d)],
+            11 => vec![
+                i(Slli, d, a, 32),
+                i(Srli, d, d, self.rng.range(28, 32)),
+                r(Add, e, b, d),
+            ],
             // arithmetic and sign extension
-            12 => vec![r(self.rng.pick(&[Add, Sub, Mul]), d, a, b), i(Addiw, e, d, 0)],
+            12 => vec![
+                r(self.rng.pick(&[Add, Sub, Mul]), d, a, b),
+                i(Addiw, e, d, 0),
+            ],
             // comparison results that are compared or negated
             13 => vec![r(self.rng.pick(&[Slt, Sltu]), d, a, b), i(Xori, e, d, 1)],
             14 => vec![r(Sub, d, a, b), i(Sltiu, e, d, 1)],
@@ -69,9 +76,9 @@ impl Generator {
             r(op, d, a, b)
         };
         let mut words = vec![
-            i(Csrrs, saved, 0, FFLAGS),
+            asm::csr(Csrrs, saved, 0, FFLAGS),
             comparison(self, result),
-            i(Csrrw, 0, saved, FFLAGS),
+            asm::csr(Csrrw, 0, saved, FFLAGS),
         ];
         if self.rng.chance(30) {
             let second = self.dest();
@@ -79,7 +86,7 @@ impl Generator {
         }
         if self.rng.chance(20) {
             // The old flags into another register.
-            words[2] = asm::i(Csrrw, self.dest(), saved, FFLAGS);
+            words[2] = asm::csr(Csrrw, self.dest(), saved, FFLAGS);
         }
         words
     }

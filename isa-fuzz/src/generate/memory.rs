@@ -15,7 +15,8 @@ impl Generator {
     pub(super) fn address_in(&mut self, reg: u8, align: i32) -> Vec<Word> {
         use Opcode::{Add, AddUw, Addi, Andi, Sh1add, Sh2add, Sh3add, Slli, Srli};
         let base = self.base;
-        let offset = |this: &mut Generator, below: i32| this.rng.range(0, below / align - 1) * align;
+        let offset =
+            |this: &mut Generator, below: i32| this.rng.range(0, below / align - 1) * align;
         let source = self.reg();
         let index = self.temp_besides(reg);
         match self.rng.below(7) {
@@ -135,14 +136,14 @@ impl Generator {
     /// LR, something, SC; or SC alone, which fails.
     fn reservation(&mut self, lr: Opcode, sc: Opcode, address: u8) -> Vec<Word> {
         let mut words = Vec::new();
-        let kept = self.kept.replace(address);
         if self.rng.chance(75) {
-            words.push(self.atomic_word(lr, address));
-            for _ in 0..self.rng.below(4) {
-                words.push(self.integer());
-            }
+            self.keeping(address, |this| {
+                words.push(this.atomic_word(lr, address));
+                for _ in 0..this.rng.below(4) {
+                    words.push(this.integer());
+                }
+            });
         }
-        self.kept = kept;
         words.push(self.atomic_word(sc, address));
         words
     }

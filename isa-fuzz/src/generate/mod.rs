@@ -74,7 +74,7 @@ pub fn program(seed: u64, options: &Options) -> Program {
         rng,
         base,
         hot: [0; 6],
-        kept: None,
+        kept: 1 << base,
         traps: options.traps,
         loops: 0,
     };
@@ -106,8 +106,8 @@ struct Generator {
     base: u8,
     /// Registers that are used more often than others, so that results are used.
     hot: [u8; 6],
-    /// A register that must not be written now, besides the base.
-    kept: Option<u8>,
+    /// Registers that must not be written now, as bits.
+    kept: u32,
     traps: bool,
     /// Loop counters in use.
     loops: i32,
@@ -154,9 +154,18 @@ impl Generator {
         }
     }
 
+    /// Runs `generate` while `reg` may not be written.
+    fn keeping<T>(&mut self, reg: u8, generate: impl FnOnce(&mut Generator) -> T) -> T {
+        let kept = self.kept;
+        self.kept |= 1 << reg;
+        let result = generate(self);
+        self.kept = kept;
+        result
+    }
+
     /// Whether an integer register may be written.
     fn may_write(&self, reg: u8) -> bool {
-        reg != self.base && Some(reg) != self.kept
+        self.kept >> reg & 1 == 0
     }
 
     /// An integer register to write, perhaps x0.

@@ -106,7 +106,7 @@ impl Generator {
     /// `frm` = one of the five rounding modes.
     pub(super) fn valid_frm(&mut self) -> Word {
         let mode = self.rng.below(5) as u8;
-        asm::i(Opcode::Csrrwi, 0, mode, 2)
+        asm::csr(Opcode::Csrrwi, 0, mode, 2)
     }
 
     /// An access to the floating-point CSRs. What it leaves in `frm` is mostly put right after.
@@ -114,7 +114,7 @@ impl Generator {
         let encoding = self.rng.pick(encodings_of(Class::Csr));
         let (d, a) = (self.dest(), self.reg());
         let csr = self.rng.pick(&FLOAT_CSRS);
-        let mut words = vec![asm::i(encoding.op, d, a, csr)];
+        let mut words = vec![asm::csr(encoding.op, d, a, csr)];
         if self.rng.chance(90) {
             words.push(self.valid_frm());
         }

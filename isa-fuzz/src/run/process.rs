@@ -103,7 +103,12 @@ fn wait(mut child: Child, timeout: Duration) -> io::Result<End> {
     // SAFETY: `info` is written by the call alone; all-zero is a valid value of it.
     let waited = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, libc::WEXITED | libc::WNOWAIT)
+        libc::waitid(
+            libc::P_PID,
+            pid as libc::id_t,
+            &mut info,
+            libc::WEXITED | libc::WNOWAIT,
+        )
     };
     let error = io::Error::last_os_error();
     drop(done);
@@ -112,7 +117,11 @@ fn wait(mut child: Child, timeout: Duration) -> io::Result<End> {
         return Err(error);
     }
     let status = child.wait()?;
-    Ok(if expired { End::Timeout } else { end_of(status) })
+    Ok(if expired {
+        End::Timeout
+    } else {
+        end_of(status)
+    })
 }
 
 fn end_of(status: ExitStatus) -> End {
@@ -146,6 +155,11 @@ impl Runner for ProcessRunner {
 
 fn write_executable(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o700).open(path)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o700)
+        .open(path)?;
     io::Write::write_all(&mut file, bytes)
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::ptr;
 use std::sync::Once;
 
-use translate::interp;
 use translate::frontend::Limits;
+use translate::interp;
 use translate::ops::{Block, Op, SunkRange};
 use translate::state::JumpEntry;
 use translate::x86::{CODE_ALIGN, Emitter, FaultPoint, HostCode, Leave, Runtime, StubCode};
@@ -195,7 +195,8 @@ unsafe extern "C" fn on_fault(
     context: *mut libc::c_void,
 ) {
     // SAFETY: the kernel passes valid pointers to a handler with SA_SIGINFO.
-    let (address, context) = unsafe { ((*info).si_addr(), &mut *context.cast::<libc::ucontext_t>()) };
+    let (address, context) =
+        unsafe { ((*info).si_addr(), &mut *context.cast::<libc::ucontext_t>()) };
     let rip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     match ACTIVE.get() {
         Some(active) if (active.code.0..active.code.1).contains(&rip) => {
@@ -231,7 +232,14 @@ impl Arena {
                 return Err(io::Error::last_os_error());
             }
             let map = |protection| {
-                let at = libc::mmap(ptr::null_mut(), ARENA, protection, libc::MAP_SHARED, file, 0);
+                let at = libc::mmap(
+                    ptr::null_mut(),
+                    ARENA,
+                    protection,
+                    libc::MAP_SHARED,
+                    file,
+                    0,
+                );
                 match at {
                     libc::MAP_FAILED => Err(io::Error::last_os_error()),
                     at => Ok(at.cast::<u8>()),

@@ -218,10 +218,7 @@ impl Machine {
         };
         let fcsr = state.frm << 5 | state.fflags;
         let old = fcsr >> shift & mask;
-        let immediate = matches!(
-            insn.op,
-            Opcode::Csrrwi | Opcode::Csrrsi | Opcode::Csrrci
-        );
+        let immediate = matches!(insn.op, Opcode::Csrrwi | Opcode::Csrrsi | Opcode::Csrrci);
         let operand = if immediate {
             u32::from(insn.rs1)
         } else {
@@ -255,7 +252,9 @@ impl Machine {
         for word in [number, 0, code, 0] {
             self.output.extend(word.to_le_bytes());
         }
-        let registers = std::iter::once(&state.pc).chain(&state.x[1..]).chain(&state.f);
+        let registers = std::iter::once(&state.pc)
+            .chain(&state.x[1..])
+            .chain(&state.f);
         for word in std::iter::once(&address).chain(registers) {
             self.output.extend(word.to_le_bytes());
         }

@@ -65,7 +65,11 @@ impl Space {
                 segment(SIGNAL_STACK, SIGNAL_STACK_BYTES, true),
             ],
         };
-        for (segment, bytes) in space.segments.iter().zip([&image.code[..], &image.data, &[]]) {
+        for (segment, bytes) in space
+            .segments
+            .iter()
+            .zip([&image.code[..], &image.data, &[]])
+        {
             space.fill(segment, bytes)?;
         }
         Ok(space)
