@@ -10,6 +10,7 @@ use translate::frontend::{self, Limits};
 use translate::x86::{Emitter, HostCode};
 use translate::{Block, Mode, passes};
 
+use crate::cpu_time::CpuTime;
 use crate::guest::Guest;
 
 impl CodePages for Guest {
@@ -67,7 +68,7 @@ fn insert_all(
 }
 
 /// Finding and inserting.
-pub fn cache(c: &mut Criterion) {
+pub fn cache(c: &mut Criterion<CpuTime>) {
     let guest = Guest::build("json");
     let starts: Vec<u64> = guest.block_starts().into_iter().step_by(4).collect();
     let (domain, participant) = online();

@@ -10,6 +10,7 @@ use translate::frontend::{self, Limits};
 use translate::x86::{Emitter, HostCode};
 use translate::{Block, GuestCode, Mode, passes};
 
+use crate::cpu_time::CpuTime;
 use crate::guest::Guest;
 
 fn front_end(code: &dyn GuestCode, pc: u64, limits: &Limits, block: &mut Block) {
@@ -17,7 +18,7 @@ fn front_end(code: &dyn GuestCode, pc: u64, limits: &Limits, block: &mut Block) 
 }
 
 /// Front end; with passes; with the emitter.
-pub fn translate(c: &mut Criterion) {
+pub fn translate(c: &mut Criterion<CpuTime>) {
     let guest = Guest::build("json");
     let starts = guest.block_starts();
     let limits = Limits::default();
