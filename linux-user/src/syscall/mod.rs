@@ -1,13 +1,300 @@
-//! System calls.
+//! System calls: the table, and the way from an `ecall` to a result.
+//!
+//! Rules:
+//!
+//! 1. One row per call ([`Call`]): number, name, arguments, handler. Rows stand in the file of
+//!    their topic, next to their handlers; [`TOPICS`] lists the files.
+//! 2. What the host kernel does in the same way, on the same structures, it does on guest memory
+//!    itself: [`Run::Host`] and [`Run::Blocking`] rows have no handler. The pointers among the
+//!    arguments are known from the row.
+//! 3. Whatever can take long is `Blocking`, or goes through [`Thread::blocking_syscall`].
+//! 4. Interrupted calls give what the host kernel gave: `ERESTARTSYS` if they may be restarted,
+//!    `EINTR` if not. Signal delivery does the rest.
 
-use crate::{Errno, Thread};
+pub mod arg;
+mod dir;
+mod fd;
+mod host;
+mod hwprobe;
+mod ids;
+mod info;
+mod io;
+mod ioctl;
+mod ipc;
+pub mod own_fds;
+pub(crate) mod path;
+mod poll;
+mod sched;
+mod socket;
+mod stat;
+mod task;
+mod time;
 
-/// What the system calls of one process share. Survives `fork` and `vfork` as it is, so it holds
-/// atomics only, or locks that are never held while another thread could fork.
-#[derive(Default)]
-pub struct State {}
+use crate::strace::line::Line;
+use crate::strace::{self, Log};
+use crate::{Args, Errno, Options, SysResult, Thread};
+use arg::{Arg, Special};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A system call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its number: asm-generic, with riscv64's own from 244 on.
+    pub number: u16,
+    /// Its name.
+    pub name: &'static str,
+    /// What its result is.
+    pub ret: Ret,
+    /// Who does it.
+    pub run: Run,
+    args: [Arg; 6],
+    arg_count: usize,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug)]
+pub enum Ret {
+    /// A number.
+    Number,
+    /// An address.
+    Address,
+    /// Permission bits.
+    Octal,
+    /// There is none: the call ends the thread.
+    Never,
+    /// With an explanation.
+    Special(Special),
+}
+
+/// Handles a system call.
+pub type Handler = fn(&mut Thread, &Args) -> SysResult;
+
+/// Who does a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// The host's call of this number, which does not wait for anything.
+    Host(i64),
+    /// The host's call of this number, which may block.
+    Blocking(i64),
+    /// We.
+    Own(Handler),
+}
+
+impl Call {
+    /// A call that the host does, at once.
+    const fn host<const N: usize>(
+        number: u16,
+        name: &'static str,
+        host: i64,
+        args: [Arg; N],
+    ) -> Call {
+        Call::new(number, name, Run::Host(host), args)
+    }
+
+    /// A call that the host does, and that may block.
+    const fn blocking<const N: usize>(
+        number: u16,
+        name: &'static str,
+        host: i64,
+        args: [Arg; N],
+    ) -> Call {
+        Call::new(number, name, Run::Blocking(host), args)
+    }
+
+    /// A call with a handler.
+    const fn own<const N: usize>(
+        number: u16,
+        name: &'static str,
+        run: Handler,
+        args: [Arg; N],
+    ) -> Call {
+        Call::new(number, name, Run::Own(run), args)
+    }
+
+    const fn new<const N: usize>(
+        number: u16,
+        name: &'static str,
+        run: Run,
+        args: [Arg; N],
+    ) -> Call {
+        let mut all = [Arg::Int; 6];
+        let mut i = 0;
+        while i < N {
+            all[i] = args[i];
+            i += 1;
+        }
+        Call {
+            number,
+            name,
+            ret: Ret::Number,
+            run,
+            args: all,
+            arg_count: N,
+        }
+    }
+
+    /// What its arguments are.
+    pub fn args(&self) -> &[Arg] {
+        &self.args[..self.arg_count]
+    }
+
+    /// The same with another kind of result.
+    const fn returns(self, ret: Ret) -> Call {
+        Call { ret, ..self }
+    }
+
+    fn run(&self, thread: &mut Thread, args: &Args) -> SysResult {
+        match self.run {
+            Run::Own(handler) => handler(thread, args),
+            Run::Host(number) => {
+                let ready = host::Ready::new(thread, self, args)?;
+                host::call(number, *ready.args())
+            }
+            Run::Blocking(number) => {
+                let ready = host::Ready::new(thread, self, args)?;
+                thread.blocking_syscall(number, *ready.args())
+            }
+        }
+    }
+}
+
+/// The rows, by topic.
+const TOPICS: &[&[Call]] = &[
+    dir::CALLS,
+    fd::CALLS,
+    hwprobe::CALLS,
+    ids::CALLS,
+    info::CALLS,
+    io::CALLS,
+    ioctl::CALLS,
+    ipc::CALLS,
+    poll::CALLS,
+    sched::CALLS,
+    socket::CALLS,
+    stat::CALLS,
+    task::MEMORY,
+    task::SIGNALS,
+    task::TASKS,
+    time::CALLS,
+];
+
+/// One more than the highest number in the table.
+const NUMBERS: usize = 512;
+
+/// By number.
+static TABLE: [Option<&'static Call>; NUMBERS] = {
+    let mut table: [Option<&'static Call>; NUMBERS] = [None; NUMBERS];
+    let mut topic = 0;
+    while topic < TOPICS.len() {
+        let mut row = 0;
+        while row < TOPICS[topic].len() {
+            let call = &TOPICS[topic][row];
+            assert!(
+                table[call.number as usize].is_none(),
+                "two rows of one number"
+            );
+            table[call.number as usize] = Some(call);
+            row += 1;
+        }
+        topic += 1;
+    }
+    table
+};
+
+/// The call of that number.
+pub fn find(number: u64) -> Option<&'static Call> {
+    *TABLE.get(usize::try_from(number).ok()?)?
+}
+
+/// What the system calls of one process share. Survives `fork` and `vfork` as it is: there is no
+/// lock in it.
+pub struct State {
+    /// Where `--strace` and `-d unimp` print.
+    pub log: Log,
+    strace: bool,
+    log_unimp: bool,
+    limits: info::MemoryLimits,
+    personality: AtomicU64,
+    /// One bit for each unknown number that has been logged.
+    logged: [AtomicU64; NUMBERS / 64],
+}
+
+impl State {
+    /// What a new process has.
+    pub fn new(options: &Options) -> State {
+        let wanted = options.strace || options.log_unimp;
+        // A dead standard error is no reason not to run the guest.
+        let log = wanted
+            .then(|| own_fds::duplicate(libc::STDERR_FILENO).ok())
+            .flatten();
+        State {
+            log: Log::new(log.unwrap_or(libc::STDERR_FILENO)),
+            strace: options.strace,
+            log_unimp: options.log_unimp,
+            limits: info::MemoryLimits::new(),
+            personality: AtomicU64::new(0),
+            logged: [const { AtomicU64::new(0) }; NUMBERS / 64],
+        }
+    }
+
+    /// Whether calls and signals are to be printed.
+    pub fn strace(&self) -> bool {
+        self.strace
+    }
+
+    /// Logs, once, that a call does not exist.
+    fn unknown(&self, tid: i32, number: u64) {
+        let index = (number as usize).min(NUMBERS - 1);
+        let bit = 1 << (index % 64);
+        let seen = self.logged[index / 64].fetch_or(bit, Ordering::Relaxed) & bit != 0;
+        if self.log_unimp && !seen {
+            self.log
+                .write(tid, &format!("hartscope: unknown system call {number}"));
+        }
+    }
+}
 
 /// Runs the system call that the vCPU stopped at: number in a7, arguments in a0–a5.
 pub fn dispatch(thread: &mut Thread) {
-    thread.finish_syscall(Err(Errno::ENOSYS));
+    let x = &thread.vcpu.state().x;
+    let number = x[17];
+    let args = [x[10], x[11], x[12], x[13], x[14], x[15]];
+    let result = match find(number) {
+        Some(call) if thread.process.syscalls.strace => traced(thread, call, &args),
+        Some(call) => call.run(thread, &args),
+        None => unknown(thread, number, &args),
+    };
+    thread.finish_syscall(result);
+}
+
+fn traced(thread: &mut Thread, call: &Call, args: &Args) -> SysResult {
+    let process = thread.process.clone();
+    let log = &process.syscalls.log;
+    let mut line = Line::new(&process.mm);
+    strace::enter(&mut line, call, args);
+    if matches!(call.ret, Ret::Never) {
+        strace::leave_for_ever(&mut line);
+        log.write(thread.tid, line.text());
+        return call.run(thread, args);
+    }
+    let result = call.run(thread, args);
+    let shown = match result {
+        // The call has set the registers itself: a0 is among them.
+        Err(Errno::EJUSTRETURN) => Errno::check(thread.vcpu.state().x[10] as i64),
+        _ => result,
+    };
+    strace::leave(&mut line, call, args, shown);
+    log.write(thread.tid, line.text());
+    result
+}
+
+fn unknown(thread: &mut Thread, number: u64, args: &Args) -> SysResult {
+    let state = &thread.process.syscalls;
+    if state.strace {
+        let mut line = Line::new(&thread.process.mm);
+        strace::unknown(&mut line, number, args);
+        state.log.write(thread.tid, line.text());
+    }
+    state.unknown(thread.tid, number);
+    Err(Errno::ENOSYS)
 }
