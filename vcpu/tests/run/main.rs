@@ -1,0 +1,9 @@
+//! The run loop with guest code assembled by hand, on both back ends.
+
+mod asm;
+mod cache;
+mod concurrency;
+mod faults;
+mod flow;
+mod host;
+mod world;
