@@ -107,8 +107,8 @@ const COMMANDS: &[(u32, Kind)] = &[
     (0x8942, Output(40)), // SIOCGIFTXQLEN
     (0x8943, Input), // SIOCSIFTXQLEN
     (0x4004_5431, Input), // TIOCSPTLCK
-    (0x4004_9409, Value), // FICLONE
     (0x4004_54ca, Output(40)), // TUNSETIFF
+    (0x4004_9409, Value), // FICLONE
     (0x4008_6602, Input), // FS_IOC_SETFLAGS
     (0x401c_5820, Input), // FS_IOC_FSSETXATTR
     (0x4020_940d, Input), // FICLONERANGE

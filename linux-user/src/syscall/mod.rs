@@ -298,3 +298,94 @@ fn unknown(thread: &mut Thread, number: u64, args: &Args) -> SysResult {
     state.unknown(thread.tid, number);
     Err(Errno::ENOSYS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    const GUEST_HEADER: &str = "/usr/riscv64-linux-gnu/include/asm-generic/unistd.h";
+    const HOST_HEADER: &str = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h";
+
+    /// The numbers that a kernel header defines, by name.
+    fn numbers(header: &str) -> HashMap<String, u64> {
+        let text = std::fs::read_to_string(header)
+            .unwrap_or_else(|error| panic!("{header}: {error}: run 'cargo xtask setup'"));
+        let mut numbers: HashMap<String, u64> = HashMap::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let &["#define", name, value, ..] = &words[..] else {
+                continue;
+            };
+            let Some(short) = name
+                .strip_prefix("__NR_")
+                .or(name.strip_prefix("__NR3264_"))
+            else {
+                continue;
+            };
+            let alias = value
+                .strip_prefix("__NR3264_")
+                .and_then(|old| numbers.get(old).copied());
+            if let Some(number) = value.parse().ok().or(alias) {
+                numbers.insert(short.to_owned(), number);
+            }
+        }
+        numbers
+    }
+
+    fn rows() -> impl Iterator<Item = &'static Call> {
+        TABLE.iter().flatten().copied()
+    }
+
+    #[test]
+    fn every_row_has_the_number_of_its_name() {
+        // Newer than the headers of some distributions, or riscv64's own.
+        const ELSEWHERE: [&str; 3] = ["riscv_hwprobe", "riscv_flush_icache", "fchmodat2"];
+        let numbers = numbers(GUEST_HEADER);
+        for call in rows().filter(|call| !ELSEWHERE.contains(&call.name)) {
+            assert_eq!(
+                numbers.get(call.name),
+                Some(&u64::from(call.number)),
+                "{}",
+                call.name
+            );
+        }
+        assert_eq!(find(258).map(|call| call.name), Some("riscv_hwprobe"));
+        assert_eq!(find(259).map(|call| call.name), Some("riscv_flush_icache"));
+    }
+
+    #[test]
+    fn calls_that_the_host_does_are_the_host_calls_of_that_name() {
+        let numbers = numbers(HOST_HEADER);
+        for call in rows() {
+            if let Run::Host(host) | Run::Blocking(host) = call.run
+                && call.name != "fchmodat2"
+            {
+                assert_eq!(
+                    numbers.get(call.name),
+                    Some(&(host as u64)),
+                    "{}",
+                    call.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn calls_that_nobody_has_are_not_found() {
+        // 38 is renameat, which riscv64 never had; 244 is the first of the architecture's own.
+        for number in [38, 244, 511, 512, 1 << 32, u64::MAX] {
+            assert!(find(number).is_none(), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_a_host_call_gets_from_memory_is_known_from_its_row() {
+        for call in rows() {
+            if matches!(call.run, Run::Host(_) | Run::Blocking(_)) {
+                let unknown = call.args().iter().any(|arg| matches!(arg, Arg::After(_)));
+                assert!(!unknown, "{}", call.name);
+            }
+        }
+    }
+}
