@@ -5,6 +5,7 @@
 
 mod cpu_time;
 mod decode;
+mod dispatch;
 mod guest;
 mod lookup;
 mod translate;
@@ -15,6 +16,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = decode::decode, translate::translate, lookup::cache
+    targets = decode::decode, translate::translate, lookup::cache, dispatch::dispatch
 }
 criterion_main!(benches);
