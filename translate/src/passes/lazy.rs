@@ -17,6 +17,7 @@
 //! 4. A pending op is dropped when its register is written, or when its turn comes and the
 //!    register is written again before anybody could look.
 
+use super::linear;
 use super::operands::{dest, each_alu_source, sources};
 use crate::ops::{Addr, AluOp, Block, Cond, Exit, Fmt, Op, Reg, SunkRange, UnOp, Width};
 
@@ -370,53 +371,19 @@ impl Pass<'_> {
         let Some(op) = self.pending(addr.base) else {
             return none;
         };
-        let found = match op {
-            Op::ShAdd {
-                a,
-                b,
-                shift: 0..=3,
-                uw: false,
-                ..
-            } if !b.is_zero() => Some(Addr {
-                base: b,
-                index: a,
-                scale: shift_of(&op),
-                disp: addr.disp,
-            }),
-            Op::Alu {
-                op: AluOp::Add,
-                w: Width::W64,
-                a,
-                b,
-                ..
-            } => Some(Addr {
-                base: a,
-                index: b,
-                scale: 0,
-                disp: addr.disp,
-            }),
-            Op::AluImm {
-                op: AluOp::Add,
-                w: Width::W64,
-                a,
-                imm,
-                ..
-            } => imm.checked_add(addr.disp).map(|disp| Addr::reg(a, disp)),
-            Op::Lea { addr: inner, .. } => inner
-                .disp
-                .checked_add(addr.disp)
-                .map(|disp| Addr { disp, ..inner }),
-            Op::Const { value, .. } => i32::try_from(value.wrapping_add(i64::from(addr.disp)))
-                .ok()
-                .map(|disp| Addr::reg(Reg::ZERO, disp)),
-            Op::Un {
-                op: UnOp::Mov, a, ..
-            } => Some(Addr { base: a, ..addr }),
-            _ => None,
-        };
+        let displaced = Addr::reg(Reg::ZERO, addr.disp);
+        let found = linear::of_op(&op).and_then(|sum| linear::add(sum, displaced));
         match found {
             Some(found) => (found, 1 << addr.base.index()),
             None => none,
+        }
+    }
+
+    /// What `r` is, as a sum of physical registers, if it is one.
+    fn sum(&self, r: Reg) -> Option<Addr> {
+        match self.pending(r) {
+            Some(op) => linear::of_op(&op),
+            None => Some(linear::of_reg(r)),
         }
     }
 
@@ -478,43 +445,38 @@ impl Pass<'_> {
                 );
             }
         }
-        // A scaled index.
         if op == AluOp::Add && w == Width::W64 {
-            for (scaled, other) in [(b, a), (a, b)] {
-                if self.pending(other).is_some() {
-                    continue;
-                }
-                let found = match self.pending(scaled) {
-                    Some(Op::AluImm {
-                        op: AluOp::Sll,
-                        w: Width::W64,
-                        a: x,
-                        imm: n @ 0..=3,
-                        ..
-                    }) => Some((x, n as u8, false)),
+            if let (Some(x), Some(y)) = (self.sum(a), self.sum(b))
+                && let Some(sum) = linear::add(x, y)
+            {
+                return (linear::to_op(rd, sum), both);
+            }
+            // An index that is extended first.
+            for (index, b) in [(b, a), (a, b)] {
+                let found = match self.pending(index) {
                     Some(Op::ShAdd {
-                        a: x,
+                        a,
                         b: Reg::ZERO,
                         shift: n @ 0..=3,
-                        uw,
+                        uw: true,
                         ..
-                    }) => Some((x, n, uw)),
+                    }) => Some((a, n)),
                     Some(Op::Un {
-                        op: UnOp::ZextW,
-                        a: x,
-                        ..
-                    }) => Some((x, 0, true)),
+                        op: UnOp::ZextW, a, ..
+                    }) => Some((a, 0)),
                     _ => None,
                 };
-                if let Some((x, shift, uw)) = found {
-                    let done = 1 << scaled.index();
+                if let Some((a, shift)) = found
+                    && self.pending(b).is_none()
+                {
+                    let done = 1 << index.index();
                     return (
                         Op::ShAdd {
                             rd,
-                            a: x,
-                            b: other,
+                            a,
+                            b,
                             shift,
-                            uw,
+                            uw: true,
                         },
                         done,
                     );
@@ -628,29 +590,22 @@ impl Pass<'_> {
                 let value = value.wrapping_add(i64::from(imm));
                 (Op::Const { rd, value }, done)
             }
-            (
-                AluOp::Add,
-                Width::W64,
-                Some(Op::AluImm {
-                    op: AluOp::Add,
-                    w: Width::W64,
-                    a: x,
-                    imm: first,
-                    ..
-                }),
-            ) => match first.checked_add(imm) {
-                Some(imm) => (
-                    Op::AluImm {
-                        op,
-                        w,
-                        rd,
-                        a: x,
-                        imm,
-                    },
-                    done,
-                ),
-                None => (as_is, 0),
-            },
+            (AluOp::Add, Width::W64, Some(_)) => {
+                let displaced = Addr::reg(Reg::ZERO, imm);
+                match self.sum(a).and_then(|sum| linear::add(sum, displaced)) {
+                    Some(sum) => (linear::to_op(rd, sum), done),
+                    None => (as_is, 0),
+                }
+            }
+            (AluOp::Sll, Width::W64, Some(_)) if imm <= 3 => {
+                match self
+                    .sum(a)
+                    .and_then(|sum| linear::shift_left(sum, imm as u8))
+                {
+                    Some(sum) => (linear::to_op(rd, sum), done),
+                    None => (as_is, 0),
+                }
+            }
             _ => self.copies(as_is),
         }
     }
@@ -751,13 +706,6 @@ fn readers_among(pending: &[Option<(Op, u32)>; 32], mask: u32, r: Reg) -> u32 {
 /// The lowest register in a mask that is not empty.
 fn lowest(mask: u32) -> Reg {
     Reg(mask.trailing_zeros() as u8)
-}
-
-fn shift_of(op: &Op) -> u8 {
-    match *op {
-        Op::ShAdd { shift, .. } => shift,
-        _ => 0,
-    }
 }
 
 /// Ops that may be held back: pure, cheap, and worth it.

@@ -2,6 +2,7 @@
 
 mod counts;
 mod lazy;
+mod linear;
 mod operands;
 mod quiet;
 
