@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
+use epoch::ordering;
 use epoch::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use epoch::{Domain, Participant};
 use translate::ops::ExitId;
@@ -151,7 +152,10 @@ impl TbCache {
     /// forgets them if it has moved: see the crate's documentation, "Jump caches".
     #[inline]
     pub fn retirements(&self) -> u64 {
-        self.retirements.load(Relaxed)
+        // Acquire: pairs with the Release in `evict`; who has seen the advance finds none of those
+        // blocks any more.
+        self.retirements
+            .load(ordering!(Acquire, "cache.retirements" => "jump_cache"))
     }
 
     /// The state of the guest's code, to be taken before a translation begins.
@@ -373,8 +377,10 @@ impl TbCache {
             let _ = self.kill(&mut self.chains.lock(), tb);
         }
         self.counters.evictions.fetch_add(1, Relaxed);
-        // Before `retire`: who has passed the job's grace period sees this.
-        self.retirements.fetch_add(1, Relaxed);
+        // Before `retire`: who has passed the job's grace period sees this. Release: pairs with the
+        // Acquire in `retirements`.
+        self.retirements
+            .fetch_add(1, ordering!(Release, "cache.evict" => "jump_cache"));
         let pool: Weak<Pool> = Arc::downgrade(&self.pool);
         self.domain.retire(Box::new(move || {
             if let Some(pool) = pool.upgrade() {

@@ -23,9 +23,9 @@
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use epoch::sync::atomic::{
-    AtomicPtr, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
-};
+use epoch::ordering;
+use epoch::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use epoch::sync::cell::Lifetime;
 use epoch::sync::{Mutex, MutexGuard};
 use epoch::{Domain, Participant};
 
@@ -72,6 +72,7 @@ struct Table {
     slots: Box<[AtomicPtr<Tb>]>,
     /// Slots that are not null; changes under some stripe's lock.
     used: AtomicUsize,
+    life: Lifetime,
 }
 
 impl Index {
@@ -91,11 +92,17 @@ impl Index {
         let hash = key.hash();
         // Acquire: pairs with the Release in `grow`; the new table is complete.
         // SAFETY: tables are retired through the domain, in which the reader is online.
-        let table = unsafe { &*self.table.load(Acquire) };
+        let table = unsafe {
+            &*self
+                .table
+                .load(ordering!(Acquire, "index.table" => "table_grows"))
+        };
         let mut at = hash as usize;
         loop {
             // Acquire: pairs with the Release in `claim`; the block is complete.
-            let word = table.slot(at).load(Acquire);
+            let word = table
+                .slot(at)
+                .load(ordering!(Acquire, "index.find" => "block_is_published"));
             if word.is_null() {
                 return None;
             }
@@ -191,7 +198,10 @@ impl Index {
             new.put(word, hash);
         }
         // Release: pairs with the Acquire in `lookup`.
-        self.table.store(Box::into_raw(Box::new(new)), Release);
+        self.table.store(
+            Box::into_raw(Box::new(new)),
+            ordering!(Release, "index.grow" => "table_grows"),
+        );
         drop(locks);
         let old = Retired(old_pointer);
         self.domain.retire(Box::new(move || old.free()));
@@ -225,11 +235,13 @@ impl Table {
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
                 .collect(),
             used: AtomicUsize::new(0),
+            life: Lifetime::begin(),
         }
     }
 
     #[inline]
     fn slot(&self, at: usize) -> &AtomicPtr<Tb> {
+        self.life.touch();
         &self.slots[at & (self.slots.len() - 1)]
     }
 
@@ -243,13 +255,15 @@ impl Table {
         let mut at = hash as usize;
         loop {
             // Acquire: pairs with the Release below in other stripes, whose blocks are looked at.
-            let word = self.slot(at).load(Acquire);
+            let word = self
+                .slot(at)
+                .load(ordering!(Acquire, "index.claim.find" => "two_stripes_claim"));
             if word.is_null() {
                 // Release: pairs with the Acquire in `lookup`.
                 let claimed = self.slot(at).compare_exchange(
                     ptr::null_mut(),
                     tagged(tb, hash),
-                    Release,
+                    ordering!(Release, "index.claim" => "block_is_published"),
                     Relaxed,
                 );
                 if claimed.is_ok() {

@@ -39,9 +39,12 @@ impl Key {
         self.mode == other.mode && self.set == other.set
     }
 
-    /// Well-mixed bits; all 64 may be used.
+    /// Well-mixed bits; all 64 may be used. In models the pc, so that they can choose collisions.
     #[inline]
     pub(crate) fn hash(self) -> u64 {
+        if cfg!(hartscope_loom) {
+            return self.pc;
+        }
         let flags = u64::from(self.set.0) << 32 | u64::from(self.mode.0);
         // Fibonacci hashing of both words; the fold brings the good high bits down.
         let mixed = (self.pc ^ flags.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -36,13 +36,16 @@
 //!   if it has moved. It is therefore enough that the first such comparison after the vCPU let *E*'s
 //!   job go ahead sees *E*'s advance:
 //!   - if it let the job go ahead by a quiescent point, that one loaded the generation of *E* or a
-//!     later one by an Acquire load, which the Release in `retire` pairs with, and the load of
+//!     later one and put a fence after it, which the Release in `retire` pairs with, and the load of
 //!     `retirements` comes after;
 //!   - if it was offline, then by the fences in `online` and before the domain's scan, either the
 //!     scan saw it online and the job waited for the case above, or the load of `retirements`, which
 //!     comes after `online`, sees what came before the scan.
 //! * Afterwards the jump cache is filled only with blocks found in the index while online, among
-//!   which *E*'s are not.
+//!   which *E*'s are not: the vCPU has seen the advance by an Acquire load, which pairs with the
+//!   Release of the advance, and the removal from the index comes before that. (It may see the
+//!   advance long before it passes *E*'s grace period. Without this pair it could then still find a
+//!   block of *E*, and keep its entry over the end of the period.)
 //!
 //! The same comparison covers any other host address of a block that a vCPU keeps across a quiescent
 //! point.

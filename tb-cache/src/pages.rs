@@ -25,8 +25,9 @@
 use std::collections::BTreeMap;
 use std::ptr::{self, NonNull};
 
+use epoch::ordering;
 use epoch::sync::Mutex;
-use epoch::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use epoch::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use translate::GuestCode;
 
 use crate::records::Records;
@@ -129,7 +130,10 @@ impl Pages {
     pub(crate) fn ticket(&self) -> Ticket {
         // Acquire: pairs with the Release in `begin_change`; a translator that has seen a change
         // fetches what is there after it.
-        Ticket(self.changes.load(Acquire))
+        Ticket(
+            self.changes
+                .load(ordering!(Acquire, "pages.ticket" => "code_changes")),
+        )
     }
 
     /// Whether nothing has changed since. Asked after the registration, whose locks order it.
@@ -140,7 +144,10 @@ impl Pages {
     /// Announces changes that have been made (rule 4).
     pub(crate) fn begin_change(&self) {
         // Release: pairs with the Acquire in `ticket`.
-        self.changes.fetch_add(1, Release);
+        self.changes.fetch_add(
+            1,
+            ordering!(Release, "pages.begin_change" => "code_changes"),
+        );
     }
 
     /// Makes sure that writes to the page are noticed from now on (rule 1).

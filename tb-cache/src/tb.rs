@@ -9,6 +9,7 @@
 use std::ptr::NonNull;
 
 use epoch::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use epoch::sync::cell::Lifetime;
 use translate::Block;
 use translate::ops::{GuestRange, Op, SunkRange};
 use translate::x86::{FaultPoint, HostCode, Site};
@@ -38,6 +39,7 @@ pub struct Tb {
     /// What the interpreter runs; `None` if there is host code.
     block: Option<Box<Block>>,
     pub(crate) links: Guarded<Links>,
+    life: Lifetime,
 }
 
 // SAFETY: the slices point to memory that lives as long as the block and is never written (rule 1);
@@ -75,6 +77,7 @@ impl Tb {
                 _helper_ops: std::mem::take(&mut host.helper_ops),
                 block: None,
                 links,
+                life: Lifetime::begin(),
             },
             None => Tb {
                 key,
@@ -91,6 +94,7 @@ impl Tb {
                 _helper_ops: Box::default(),
                 block: Some(Box::new(for_interpreter(block))),
                 links,
+                life: Lifetime::begin(),
             },
         }
     }
@@ -98,6 +102,7 @@ impl Tb {
     /// What the block is found by.
     #[inline]
     pub fn key(&self) -> Key {
+        self.life.touch();
         self.key
     }
 

@@ -57,6 +57,42 @@ pub mod cell {
             self.0.into_inner()
         }
     }
+
+    /// Shows loom when the object lives that this is a field of: [`touch`](Lifetime::touch) counts as
+    /// a read of the object, its making and its end as writes. Nothing at all in a normal build.
+    pub struct Lifetime {
+        #[cfg(hartscope_loom)]
+        alive: UnsafeCell<bool>,
+    }
+
+    impl Lifetime {
+        /// The object's life begins.
+        #[inline]
+        pub fn begin() -> Lifetime {
+            Lifetime {
+                #[cfg(hartscope_loom)]
+                alive: UnsafeCell::new(true),
+            }
+        }
+
+        /// The object is used.
+        #[inline]
+        pub fn touch(&self) {
+            #[cfg(hartscope_loom)]
+            self.alive.with(|alive| {
+                // SAFETY: loom checks that nobody writes.
+                assert!(unsafe { *alive }, "used after its end");
+            });
+        }
+    }
+
+    #[cfg(hartscope_loom)]
+    impl Drop for Lifetime {
+        fn drop(&mut self) {
+            // SAFETY: loom checks that nobody else reads or writes.
+            self.alive.with_mut(|alive| unsafe { *alive = false });
+        }
+    }
 }
 
 /// `ordering!(Release, "mutation" => "model")`: the ordering `Release`, with the claim that it is

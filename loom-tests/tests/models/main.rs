@@ -20,3 +20,6 @@ mod mutations;
 mod published;
 mod scoreboard;
 mod support;
+mod tb_index;
+mod tb_life;
+mod world;

@@ -12,6 +12,9 @@ use epoch::{Domain, Job};
 /// Preemptions per execution that are explored if `LOOM_MAX_PREEMPTIONS` does not say.
 const PREEMPTIONS: usize = 2;
 
+/// Steps of one execution that loom allows for.
+const BRANCHES: usize = 20_000;
+
 /// What happened over all executions of a model.
 #[derive(Default)]
 pub struct Coverage {
@@ -39,6 +42,7 @@ pub fn explore(outcomes: &[&'static str], model: impl Fn(&Arc<Coverage>) + Send 
     let coverage = Arc::new(Coverage::default());
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    builder.max_branches = builder.max_branches.max(BRANCHES);
     let inner = Arc::clone(&coverage);
     let began = std::time::Instant::now();
     builder.check(move || {
