@@ -18,7 +18,7 @@ impl Generator {
         let shift = self.rng.range(0, 63);
         let upper = self.rng.bits() as i32;
         let low = self.rng.range(-2048, 2047);
-        match self.rng.below(17) {
+        match self.rng.below(26) {
             // zero extension, and other pairs of shifts
             0 => vec![i(Slli, d, a, 32), i(Srli, d, d, 32)],
             1 => vec![i(Slli, d, a, shift), i(Srli, e, d, self.rng.range(0, 63))],
@@ -61,13 +61,101 @@ impl Generator {
                 vec![r(div, d, a, b), r(rem, e, a, b)]
             }
             // a comparison that leaves the flags alone
-            _ => self.quiet_comparison(),
+            16..=18 => self.quiet_comparison(),
+            19..=21 => self.close_floats(),
+            _ => self.dense(),
         }
+    }
+
+    /// Cheap operations on three registers only: results are overwritten, absorbed and moved in
+    /// every order.
+    fn dense(&mut self) -> Vec<Word> {
+        let few = [self.temp(), self.temp(), self.temp()];
+        let shift = self.rng.range(0, 63);
+        let shifts = [shift, 64 - shift & 63, 32, shift & 31, 32 - shift & 31];
+        let count = 4 + self.rng.below(9);
+        (0..count)
+            .map(|_| {
+                let rng = &mut self.rng;
+                let d = rng.pick(&few);
+                let (a, b) = if rng.chance(85) {
+                    (rng.pick(&few), rng.pick(&few))
+                } else {
+                    (rng.pick(&[0, self.base]), rng.pick(&few))
+                };
+                match rng.below(12) {
+                    0 | 1 => i(Addi, d, a, rng.pick(&[0, 1, -1, 16, 255, -2048, 2047])),
+                    2 => i(Addiw, d, a, rng.pick(&[0, 1, -1, 2047])),
+                    3 => u(rng.pick(&[Lui, Auipc]), d, rng.bits() as i32),
+                    4 => i(rng.pick(&[Slli, Srli, Srai]), d, a, rng.pick(&shifts)),
+                    5 => i(
+                        rng.pick(&[Slli, Srli, Rori, SlliUw]),
+                        d,
+                        a,
+                        rng.pick(&shifts),
+                    ),
+                    6 => i(
+                        rng.pick(&[Slliw, Srliw, Sraiw]),
+                        d,
+                        a,
+                        rng.pick(&shifts) & 31,
+                    ),
+                    7 => r(rng.pick(&[Sh1add, Sh2add, Sh3add, AddUw]), d, a, b),
+                    8 => i(
+                        rng.pick(&[Andi, Ori, Xori, Slti, Sltiu]),
+                        d,
+                        a,
+                        rng.pick(&[1, 255, -1]),
+                    ),
+                    9 => r(rng.pick(&[Add, Addw, Sub, Subw]), d, a, b),
+                    _ => r(rng.pick(&[Add, Or, Xor, And, Slt, Sltu, CzeroEqz]), d, a, b),
+                }
+            })
+            .collect()
+    }
+
+    /// Operands that are close to each other, or each other's opposite, and one instruction on
+    /// them.
+    fn close_floats(&mut self) -> Vec<Word> {
+        let single = self.rng.chance(50);
+        let (a, b, d) = (self.reg(), self.reg(), self.reg());
+        let x = self.temp();
+        let (load, mv, sign, ops) = if single {
+            let ops = [FaddS, FsubS, FminS, FmaxS, FdivS, FmulS, FsgnjxS];
+            (self.pool_single(a), [FmvXW, FmvWX], 31, ops)
+        } else {
+            let ops = [FaddD, FsubD, FminD, FmaxD, FdivD, FmulD, FsgnjxD];
+            (self.pool_double(a), [FmvXD, FmvDX], 63, ops)
+        };
+        let compare = if single {
+            [FeqS, FltS, FleS]
+        } else {
+            [FeqD, FltD, FleD]
+        };
+        let mut words = vec![load, r(mv[0], x, a, 0)];
+        match self.rng.below(4) {
+            0 => words.push(i(Binvi, x, x, sign)),
+            1 => words.push(i(Addi, x, x, self.rng.pick(&[1, -1]))),
+            2 => words.push(i(Binvi, x, x, self.rng.range(0, sign))),
+            _ => {}
+        }
+        words.push(r(mv[1], b, x, 0));
+        let (a, b) = if self.rng.chance(50) { (a, b) } else { (b, a) };
+        if self.rng.chance(25) {
+            words.push(r(self.rng.pick(&compare), self.dest(), a, b));
+            return words;
+        }
+        let op = self.rng.pick(&ops);
+        let word = r(op, d, a, b);
+        // Rounding mode: the dynamic one, where there is one.
+        let rounds = !matches!(op, FminS | FmaxS | FsgnjxS | FminD | FmaxD | FsgnjxD);
+        words.push(Word::new(word.bits | if rounds { 7 << 12 } else { 0 }));
+        words
     }
 
     /// `fflags` saved, two comparisons that may raise, `fflags` restored: how C compares quietly.
     fn quiet_comparison(&mut self) -> Vec<Word> {
-        let saved = self.temp();
+        let saved = self.dest();
         let result = self.dest();
         let comparisons: [Opcode; 6] = [FltS, FleS, FeqS, FltD, FleD, FeqD];
         let comparison = |this: &mut Generator, d| {

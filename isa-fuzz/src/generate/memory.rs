@@ -11,8 +11,19 @@ use crate::layout::{SCRATCH, SCRATCH_END};
 const REACH: i32 = 512;
 
 impl Generator {
-    /// Makes `reg` an address in the lower half of the scratch memory, a multiple of `align`.
+    /// Makes `reg` an address in the lower half of the scratch memory, a multiple of `align`;
+    /// sometimes in several steps.
     pub(super) fn address_in(&mut self, reg: u8, align: i32) -> Vec<Word> {
+        let mut words = self.simple_address(reg, align);
+        if self.rng.chance(25) {
+            let (there, back) = (self.rng.range(-60, 60) * 8, self.temp());
+            words.push(asm::i(Opcode::Addi, back, reg, there));
+            words.push(asm::i(Opcode::Addi, reg, back, -there));
+        }
+        words
+    }
+
+    fn simple_address(&mut self, reg: u8, align: i32) -> Vec<Word> {
         use Opcode::{Add, AddUw, Addi, Andi, Sh1add, Sh2add, Sh3add, Slli, Srli};
         let base = self.base;
         let offset =
@@ -73,7 +84,15 @@ impl Generator {
         let address = self.temp();
         let mut words = self.address_in(address, 1);
         let offset = self.rng.range(-16, REACH - 8);
-        words.push(self.access(encoding.op, address, offset));
+        if self.rng.chance(30) {
+            // The displacement in two parts.
+            let part = self.rng.range(-400, 400);
+            let end = self.temp();
+            words.push(asm::i(Opcode::Addi, end, address, part));
+            words.push(self.access(encoding.op, end, offset - part));
+        } else {
+            words.push(self.access(encoding.op, address, offset));
+        }
         words
     }
 

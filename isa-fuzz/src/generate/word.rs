@@ -87,20 +87,31 @@ impl Generator {
 
     /// Loads of constants, so that registers do not all end as 0 or NaN.
     pub(super) fn refresh(&mut self) -> Vec<Word> {
-        let slot = |k: i32| POOL + 8 * k;
-        let base = self.base;
-        let rng = &mut self.rng;
-        if rng.chance(50) {
-            let k = slot(rng.range(1, POOL_DOUBLES - 1));
-            return vec![asm::i(Opcode::Ld, self.dest(), base, k)];
-        }
-        let (op, first, last) = match rng.below(4) {
-            0 => (Opcode::Flw, POOL_SINGLES, POOL_END - 1),
-            1 => (Opcode::Fld, POOL_SINGLES, POOL_END - 1),
-            _ => (Opcode::Fld, POOL_DOUBLES, POOL_SINGLES - 1),
-        };
-        let k = slot(rng.range(first, last));
-        vec![asm::i(op, self.reg(), base, k)]
+        let d = self.reg();
+        vec![match self.rng.below(8) {
+            0..=3 => {
+                let k = self.rng.range(1, POOL_DOUBLES - 1);
+                asm::i(Opcode::Ld, self.dest(), self.base, POOL + 8 * k)
+            }
+            4 => {
+                let k = self.rng.range(POOL_SINGLES, POOL_END - 1);
+                asm::i(Opcode::Flw, d, self.base, POOL + 8 * k)
+            }
+            5 => self.pool_single(d),
+            _ => self.pool_double(d),
+        }]
+    }
+
+    /// Loads a double of the pool.
+    pub(super) fn pool_double(&mut self, d: u8) -> Word {
+        let k = self.rng.range(POOL_DOUBLES, POOL_SINGLES - 1);
+        asm::i(Opcode::Fld, d, self.base, POOL + 8 * k)
+    }
+
+    /// Loads a single of the pool with whatever box it has.
+    pub(super) fn pool_single(&mut self, d: u8) -> Word {
+        let k = self.rng.range(POOL_SINGLES, POOL_END - 1);
+        asm::i(Opcode::Fld, d, self.base, POOL + 8 * k)
     }
 
     /// `frm` = one of the five rounding modes.
