@@ -93,7 +93,7 @@ impl Arena {
         start: usize,
         key: Key,
         block: &Block,
-        mut host: Option<&mut HostCode>,
+        host: Option<&mut HostCode>,
     ) -> NonNull<Tb> {
         let len = footprint(block, host.as_deref());
         let at = self.offset + start;
@@ -103,14 +103,7 @@ impl Arena {
         }
         let has_code = host.is_some();
         let code = region.execute_base() + at as u64;
-        let tb = Tb::new(
-            key,
-            code,
-            len as u32,
-            block,
-            host.as_deref_mut(),
-            &mut self.heap,
-        );
+        let tb = Tb::new(key, code, len as u32, block, host, &mut self.heap);
         let tb = self.heap.place(tb);
         self.blocks.push(tb);
         self.used = start + len;

@@ -68,8 +68,9 @@ mod imp {
         }
 
         fn write_u64(&mut self, n: u64) {
-            let mixed = (self.0 ^ n / crate::pages::PAGE_SIZE).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            self.0 = mixed ^ mixed >> 29;
+            let page = n / crate::pages::PAGE_SIZE;
+            let mixed = (self.0 ^ page).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            self.0 = mixed ^ (mixed >> 29);
         }
     }
 }
