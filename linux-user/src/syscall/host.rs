@@ -56,6 +56,14 @@ fn length(mm: &AddressSpace, data: &Data, args: &Args) -> u64 {
     }
 }
 
+/// The error to give for a call on `fd` whose arguments are bad: a bad descriptor is found first.
+pub(super) fn unless_bad_fd(fd: u64, errno: Errno) -> Errno {
+    match call(libc::SYS_fcntl, [fd, libc::F_GETFD as u64, 0, 0, 0, 0]) {
+        Ok(_) => errno,
+        Err(bad) => bad,
+    }
+}
+
 /// Makes a host system call that does not block. Pointers among `args` must be ones that
 /// [`AddressSpace::pointer`] and [`AddressSpace::output`] give, or to memory of the caller.
 pub(super) fn call(number: i64, args: Args) -> SysResult {

@@ -1,6 +1,6 @@
 //! Reading, writing and moving data.
 
-use super::Call;
+use super::{Call, host};
 use super::arg::Arg::{self, Before, Fd, In, InOut, Int, Long, Out, Path, Set, Size};
 use super::arg::{Data, Len, bytes, special};
 use crate::copy::Direction;
@@ -12,10 +12,12 @@ use crate::{Args, SysResult, Thread};
 /// The vectored calls: the array is copied, and its addresses become the host's.
 fn vectored(thread: &mut Thread, nr: i64, args: &Args, direction: Direction) -> SysResult {
     let mm = thread.process.mm.clone();
-    let vectors = mm.io_vectors(args[1], args[2], direction)?;
-    let mut host = *args;
-    host[1] = vectors.as_ptr() as u64;
-    thread.blocking_syscall(nr, host)
+    let vectors = mm
+        .io_vectors(args[1], args[2], direction)
+        .map_err(|errno| host::unless_bad_fd(args[0], errno))?;
+    let mut host_args = *args;
+    host_args[1] = vectors.as_ptr() as u64;
+    thread.blocking_syscall(nr, host_args)
 }
 
 fn readv(thread: &mut Thread, args: &Args) -> SysResult {

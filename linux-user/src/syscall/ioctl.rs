@@ -2,7 +2,7 @@
 //! riscv64 and x86-64, without pointers inside. All others answer `ENOTTY`: handing on a command
 //! whose argument is unknown could make the host write anywhere.
 
-use super::Call;
+use super::{Call, host};
 use super::arg::Arg::{After, Fd, Set};
 use crate::copy::plain;
 use crate::strace::layouts;
@@ -147,11 +147,7 @@ fn ioctl(thread: &mut Thread, args: &Args) -> SysResult {
         Some(Value) => value,
         Some(Input) => mm.pointer(value),
         Some(Output(len)) => mm.output(value, u64::from(len)),
-        None => {
-            // A bad descriptor is found first.
-            super::host::call(libc::SYS_fcntl, [fd, libc::F_GETFD as u64, 0, 0, 0, 0])?;
-            return Err(Errno::ENOTTY);
-        }
+        None => return Err(host::unless_bad_fd(fd, Errno::ENOTTY)),
     };
     thread.blocking_syscall(libc::SYS_ioctl, [fd, command, value, 0, 0, 0])
 }

@@ -224,9 +224,10 @@ impl State {
     pub fn new(options: &Options) -> State {
         let wanted = options.strace || options.log_unimp;
         // A dead standard error is no reason not to run the guest.
-        let log = wanted
-            .then(|| own_fds::duplicate(libc::STDERR_FILENO).ok())
-            .flatten();
+        let log = options.log_fd.or_else(|| {
+            let own = || own_fds::duplicate(libc::STDERR_FILENO).ok();
+            wanted.then(own).flatten()
+        });
         State {
             log: Log::new(log.unwrap_or(libc::STDERR_FILENO)),
             strace: options.strace,

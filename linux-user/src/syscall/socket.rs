@@ -1,7 +1,7 @@
 //! Sockets. Addresses, options and control messages are the same on riscv64 and x86-64; what has
 //! pointers inside is copied.
 
-use super::Call;
+use super::{Call, host};
 use super::arg::Arg::{self, Before, Fd, In, InOut, Int, Out, Set, Size};
 use super::arg::{Len, array, bytes, one, special};
 use crate::copy::{Direction, IoVec, plain};
@@ -74,12 +74,23 @@ fn export(guest: &mut MsgHdr, host: &MsgHdr) {
     guest.flags = host.flags;
 }
 
+/// The guest's header at `addr`, and the host's.
+fn import(
+    mm: &AddressSpace,
+    fd: u64,
+    addr: u64,
+    direction: Direction,
+) -> Result<(MsgHdr, Message), Errno> {
+    mm.read_struct::<MsgHdr>(addr)
+        .and_then(|guest| Ok((guest, Message::import(mm, &guest, direction)?)))
+        .map_err(|errno| host::unless_bad_fd(fd, errno))
+}
+
 /// `sendmsg`
 fn sendmsg(thread: &mut Thread, args: &Args) -> SysResult {
     let &[fd, message, flags, ..] = args;
     let mm = thread.process.mm.clone();
-    let guest: MsgHdr = mm.read_struct(message)?;
-    let host = Message::import(&mm, &guest, Direction::Input)?;
+    let (_, host) = import(&mm, fd, message, Direction::Input)?;
     let pointer = &raw const host.head as u64;
     thread.blocking_syscall(libc::SYS_sendmsg, [fd, pointer, flags, 0, 0, 0])
 }
@@ -88,8 +99,7 @@ fn sendmsg(thread: &mut Thread, args: &Args) -> SysResult {
 fn recvmsg(thread: &mut Thread, args: &Args) -> SysResult {
     let &[fd, message, flags, ..] = args;
     let mm = thread.process.mm.clone();
-    let mut guest: MsgHdr = mm.read_struct(message)?;
-    let mut host = Message::import(&mm, &guest, Direction::Output)?;
+    let (mut guest, mut host) = import(&mm, fd, message, Direction::Output)?;
     let pointer = &raw mut host.head as u64;
     let result = thread.blocking_syscall(libc::SYS_recvmsg, [fd, pointer, flags, 0, 0, 0])?;
     export(&mut guest, &host.head);
