@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 
 use crate::cli::DemoOptions;
 use crate::guest::{engine_backend, start};
-use crate::{fail, print};
+use crate::{fail, print, report};
 
 static GUEST: &[u8] = include_bytes!("../demo/demo.elf");
 
@@ -23,15 +23,20 @@ pub fn run(options: &DemoOptions) -> i32 {
     if status != 0 {
         return status;
     }
-    start(linux_user::Options {
+    let guest = linux_user::Options {
         program: format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
         args: vec!["demo".into(), options.harts.to_string().into()],
         engine: vcpu::Config {
             backend: engine_backend(options.backend),
             pin: options.pin,
+            count_insns: true,
             ..vcpu::Config::default()
         },
         ..linux_user::Options::default()
+    };
+    start(guest, |engine| {
+        // The guest's status is what counts; its output has been printed.
+        let _ = print(&format!("\n{}", report::vcpus(engine)));
     })
 }
 

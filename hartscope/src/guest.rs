@@ -1,10 +1,15 @@
 //! From the command line to a running guest.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::RawFd;
+use std::{env, io};
 
-use crate::cli::{Backend, EnvEdit, RunOptions};
-use crate::fail;
+use vcpu::{Dump, Engine, Stages};
+
+use crate::cli::{Backend, EnvEdit, LogFile, RunOptions};
+use crate::{fail, report};
 
 /// `hartscope run`: ends the process as the guest ends; returns only if it could not be started.
 pub fn run(options: RunOptions) -> i32 {
@@ -12,31 +17,79 @@ pub fn run(options: RunOptions) -> i32 {
         .argv0
         .clone()
         .unwrap_or_else(|| options.program.clone());
-    let config = vcpu::Config {
-        backend: engine_backend(options.backend),
-        tb_size: options.tb_size.unwrap_or_default(),
-        pin: options.pin,
-        count_insns: options.count_insns,
+    let log_fd = match options.log_file.as_ref().map(open_log).transpose() {
+        Ok(log_fd) => log_fd,
+        Err(error) => return fail(&error, 1),
     };
-    start(linux_user::Options {
+    let guest = linux_user::Options {
+        engine: engine(&options, log_fd),
         reexec: reexec_words(&options),
         program: options.program.into(),
         args: [argv0].into_iter().chain(options.args).collect(),
         env: environment(&options.env),
         sysroot: options.prefix,
-        engine: config,
         stack_size: options.stack_size.map(|bytes| bytes as u64),
         strace: options.strace,
         log_unimp: options.log.unimp,
+        log_fd,
+    };
+    let (count_insns, stats) = (options.count_insns, options.stats);
+    start(guest, |engine| {
+        let mut text = String::new();
+        if count_insns {
+            text.push_str(&report::instructions(engine));
+        }
+        if stats {
+            text.push_str(&report::vcpus(engine));
+            text.push_str(&report::cache(engine));
+        }
+        // There is nobody left to tell if this cannot be written.
+        let _ = io::stderr().write_all(text.as_bytes());
     })
 }
 
-/// Runs a guest to its end and ends like it.
-pub fn start(options: linux_user::Options) -> i32 {
+/// Runs a guest to its end, reports, and ends like it.
+pub fn start(options: linux_user::Options, report: impl FnOnce(&Engine)) -> i32 {
     match linux_user::run(options) {
-        Ok(status) => status.terminate(),
+        Ok(ended) => {
+            report(&ended.engine);
+            ended.status.terminate()
+        }
         Err(error) => fail(&error, i32::from(error.shell_status())),
     }
+}
+
+fn engine(options: &RunOptions, log_fd: Option<RawFd>) -> vcpu::Config {
+    let stages = Stages {
+        in_asm: options.log.in_asm,
+        op: options.log.op,
+        op_opt: options.log.op_opt,
+        out_asm: options.log.out_asm,
+    };
+    let dump = (stages != Stages::default()).then(|| Dump {
+        stages,
+        ranges: options.dump_ranges.clone(),
+        fd: log_fd.unwrap_or(libc::STDERR_FILENO),
+    });
+    vcpu::Config {
+        backend: engine_backend(options.backend),
+        tb_size: options.tb_size.unwrap_or_default(),
+        pin: options.pin,
+        count_insns: options.count_insns,
+        dump,
+    }
+}
+
+/// Opens the log, out of the guest's way.
+fn open_log(log: &LogFile) -> Result<RawFd, String> {
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(log.append)
+        .truncate(!log.append)
+        .open(&log.path)
+        .and_then(linux_user::own_descriptor)
+        .map_err(|error| format!("cannot write the log: {}: {error}", log.path.display()))
 }
 
 /// How a guest's `execve` starts us again: the rest of the line is the new program's.

@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod guest;
+mod report;
 
 use std::ffi::OsString;
 use std::fmt::Display;

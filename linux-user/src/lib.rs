@@ -27,7 +27,7 @@ pub mod thread;
 pub mod wait;
 
 pub use errno::{Errno, SysResult};
-pub use process::{Error, ExitStatus, Options, Process, run};
+pub use process::{Ended, Error, ExitStatus, Options, Process, own_descriptor, run};
 pub use thread::Thread;
 
 /// Arguments of a system call: a0–a5.

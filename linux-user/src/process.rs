@@ -13,6 +13,9 @@ use crate::syscall;
 use crate::thread::{End, Thread};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,10 +45,18 @@ pub struct Options {
     pub strace: bool,
     /// Log unknown system calls once (`-d unimp`).
     pub log_unimp: bool,
+    /// Where logs go: a descriptor of our own (see [`own_descriptor`]), or standard error.
+    pub log_fd: Option<RawFd>,
     /// How `execve` starts this emulator again for a riscv64 program: `hartscope run OPTIONS…`, to
     /// which it appends `-0 ARGV0 PROGRAM ARGS…`. Without `-E`/`-U`: the guest gives the
     /// environment.
     pub reexec: Vec<OsString>,
+}
+
+/// Moves a file out of the guest's way: among the descriptors that are ours and stay open for ever.
+pub fn own_descriptor(file: File) -> io::Result<RawFd> {
+    syscall::own_fds::duplicate(file.as_raw_fd())
+        .map_err(|errno| io::Error::from_raw_os_error(errno.0))
 }
 
 /// How a guest ended.
@@ -245,14 +256,25 @@ impl Process {
     }
 }
 
+/// A program that has run to its end.
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What ran it, for what there is to say about that.
+    pub engine: Arc<Engine>,
+}
+
 /// Runs a program to its end. To be called once, on the process's main thread. The caller ends
 /// with [`ExitStatus::terminate`].
-pub fn run(options: Options) -> Result<ExitStatus, Error> {
+pub fn run(options: Options) -> Result<Ended, Error> {
     let mut leader = start(options)?;
     leader.run();
     let process = leader.process.clone();
     leader.finish();
-    Ok(process.wait_for_end())
+    Ok(Ended {
+        status: process.wait_for_end(),
+        engine: process.engine.clone(),
+    })
 }
 
 /// Loads the program and makes its first thread.

@@ -9,8 +9,9 @@ use scoreboard::{Scoreboard, Slot};
 use tb_cache::{CodePages, TbCache};
 use translate::x86::{self, Runtime, StubCode};
 
+use crate::dump::Dump;
 use crate::state::{Kicker, NUDGE, OwnState};
-use crate::stats::{Stats, TscScale, WORDS};
+use crate::stats::{Stats, TscScale, VcpuStats, WORDS};
 
 /// Bytes of host code unless the user says otherwise.
 pub const DEFAULT_TB_SIZE: usize = 256 << 20;
@@ -36,6 +37,8 @@ pub struct Config {
     pub pin: bool,
     /// Count executed instructions: [`Stats::executed`].
     pub count_insns: bool,
+    /// Show what translation does.
+    pub dump: Option<Dump>,
 }
 
 /// Why there is no engine.
@@ -53,6 +56,7 @@ pub struct Engine {
     code: Arc<dyn CodePages>,
     /// What blocks are instrumented for.
     set: InstrumentationSet,
+    dump: Option<Dump>,
     /// The stubs of generated code; `None` if the interpreter runs blocks.
     runtime: Option<Runtime>,
     /// The cores to pin to, by vCPU; empty if not wanted.
@@ -104,6 +108,7 @@ impl Engine {
                 true => InstrumentationSet::COUNT_INSNS,
                 false => InstrumentationSet::EMPTY,
             },
+            dump: config.dump.clone(),
             runtime,
             cores,
             vcpus: Mutex::new(Vec::new()),
@@ -135,6 +140,15 @@ impl Engine {
         Stats::of(&self.board, &self.tsc, self.cache.stats())
     }
 
+    /// What each vCPU has done so far, by number.
+    pub fn vcpu_stats(&self) -> Vec<VcpuStats> {
+        (0..)
+            .map_while(|vcpu| self.board.slot(vcpu))
+            .map(VcpuStats::of)
+            .take_while(|stats| *stats != VcpuStats::default())
+            .collect()
+    }
+
     pub(crate) fn code(&self) -> &dyn CodePages {
         &*self.code
     }
@@ -142,6 +156,11 @@ impl Engine {
     #[inline]
     pub(crate) fn set(&self) -> &InstrumentationSet {
         &self.set
+    }
+
+    /// Where to show the translation of the block at `pc`, if that is wanted.
+    pub(crate) fn dump(&self, pc: u64) -> Option<&Dump> {
+        self.dump.as_ref().filter(|dump| dump.wants(pc))
     }
 
     pub(crate) fn runtime(&self) -> Option<Runtime> {

@@ -4,7 +4,7 @@
 //!   Engine ─ shared: TbCache, epoch Domain, guest code, statistics
 //!     └── Vcpu ─ one per guest thread
 //!           ├─ run          the loop: Find → Enter → Leave
-//!           ├─ translator   misses become blocks
+//!           ├─ translator   misses become blocks (dump: shown on demand)
 //!           ├─ csr          what the loop does itself
 //!           └─ state        registers; requests from outside
 //!   host side: fault (SIGSEGV, SIGBUS), guarded (accesses that may fault), thread (gs, signal stack)
@@ -14,6 +14,7 @@
 //! the owner's business.
 
 mod csr;
+mod dump;
 mod engine;
 pub mod fault;
 pub mod guarded;
@@ -25,8 +26,9 @@ mod thread;
 mod translator;
 mod vcpu;
 
+pub use dump::{Dump, Stages};
 pub use engine::{Backend, Config, DEFAULT_TB_SIZE, Engine, Error};
 pub use memory::{UserMemory, VcpuMemory};
 pub use state::Kicker;
-pub use stats::{Leaves, Stats};
+pub use stats::{Leaves, Stats, VcpuStats};
 pub use vcpu::{Stop, Vcpu};

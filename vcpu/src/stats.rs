@@ -23,10 +23,12 @@ pub(crate) enum Count {
     Faults,
     Interpreted,
     Executed,
+    /// Nanoseconds of processor time of threads that have ended.
+    CpuTime,
 }
 
 /// Words of an element.
-pub(crate) const WORDS: usize = Count::Executed as usize + 1;
+pub(crate) const WORDS: usize = Count::CpuTime as usize + 1;
 
 /// Adds to a count of the calling thread's vCPU.
 #[inline]
@@ -73,6 +75,51 @@ pub struct Leaves {
     pub faults: u64,
     /// With an instruction for the interpreter.
     pub interpreted: u64,
+}
+
+/// What one vCPU has done, and those before it that had its number and have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VcpuStats {
+    /// Blocks translated.
+    pub translations: u64,
+    /// Guest instructions executed, if they are counted.
+    pub executed: u64,
+    /// How often it came back to the run loop, for whatever reason.
+    pub leaves: u64,
+    /// Processor time of its threads, once they have ended, in nanoseconds.
+    pub cpu_time_ns: u64,
+}
+
+impl VcpuStats {
+    pub(crate) fn of(slot: Slot<'_>) -> VcpuStats {
+        let get = |count: Count| slot.get(count as usize);
+        let reasons = [
+            Count::Exits,
+            Count::Indirect,
+            Count::Stale,
+            Count::Requests,
+            Count::Traps,
+            Count::Faults,
+            Count::Interpreted,
+        ];
+        VcpuStats {
+            translations: get(Count::Translations),
+            executed: get(Count::Executed),
+            leaves: reasons.into_iter().map(get).sum(),
+            cpu_time_ns: get(Count::CpuTime),
+        }
+    }
+}
+
+/// Processor time of the calling thread so far, in nanoseconds.
+pub(crate) fn thread_cpu_time() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a `timespec` to be filled in.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 impl Stats {

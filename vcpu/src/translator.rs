@@ -73,11 +73,21 @@ impl Translator {
         if self.block.bytes.is_empty() {
             return Err(Missing::Code);
         }
+        let dump = engine.dump(key.pc);
+        if let Some(dump) = dump {
+            dump.translated(&self.block);
+        }
         fill(&mut self.block, engine.set());
         self.optimizer.run(&mut self.block);
+        if let Some(dump) = dump {
+            dump.optimized(&self.block);
+        }
         let host = match engine.backend() {
             Backend::X86_64 => {
                 self.emitter.emit(&self.block, &mut self.host);
+                if let Some(dump) = dump {
+                    dump.emitted(&self.block, &self.host);
+                }
                 Some(&mut self.host)
             }
             Backend::Interp => None,

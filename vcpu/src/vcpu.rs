@@ -17,7 +17,7 @@ use crate::engine::{Backend, Engine};
 use crate::fault::{self, Context, FaultKind};
 use crate::memory::VcpuMemory;
 use crate::state::{Kicker, OwnState};
-use crate::stats::{Count, add};
+use crate::stats::{Count, add, thread_cpu_time};
 use crate::thread;
 use crate::translator::Translator;
 
@@ -50,6 +50,8 @@ pub struct Vcpu<M> {
     retirements: u64,
     /// How many executed instructions the engine's statistics know of.
     reported: u64,
+    /// How often a floating-point flag has trapped.
+    pub(crate) float_traps: u32,
 }
 
 // SAFETY: everything is owned, or shared by means that are made for it.
@@ -70,8 +72,11 @@ impl<M: VcpuMemory> Vcpu<M> {
             translator: Translator::new(),
             retirements: 0,
             reported: 0,
+            float_traps: 0,
         };
         vcpu.install_stubs();
+        vcpu.state
+            .set_fp_traps(engine.backend() == Backend::X86_64);
         vcpu
     }
 
@@ -227,6 +232,8 @@ impl<M: VcpuMemory> Vcpu<M> {
 impl<M> Drop for Vcpu<M> {
     fn drop(&mut self) {
         self.engine.dismiss(&self.state);
+        let counts = self.engine.counts(&self.participant);
+        add(counts, Count::CpuTime, thread_cpu_time());
     }
 }
 
@@ -251,7 +258,10 @@ unsafe extern "C" fn run_helper<M: GuestMemory>(state: *mut CpuState, op: *const
         (&mut *state, &mut *context.memory.cast::<M>(), &*op)
     };
     match interp::run_op(state, memory, op) {
-        Ok(()) => 0,
+        Ok(()) => {
+            state.update_mxcsr();
+            0
+        }
         Err(fault) => {
             state.set_fault(fault);
             1

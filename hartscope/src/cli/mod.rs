@@ -21,7 +21,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 pub use demo::DemoOptions;
-pub use run::{Backend, EnvEdit, RunOptions};
+pub use run::{Backend, EnvEdit, LogFile, RunOptions};
 
 /// What the user asked for.
 #[derive(Debug, PartialEq)]

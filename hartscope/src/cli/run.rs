@@ -35,6 +35,8 @@ pub struct LogItems {
     pub in_asm: bool,
     /// Ops of each block.
     pub op: bool,
+    /// The same after the passes.
+    pub op_opt: bool,
     /// Host code of each block.
     pub out_asm: bool,
 }
@@ -139,7 +141,7 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         names: &["d"],
         value: Some("ITEM,…"),
         help: "log: unimp (calls that are not there), strace, in_asm (guest code),\n\
-               op (ops), out_asm (host code)",
+               op (ops), op_opt (ops after the passes), out_asm (host code)",
     },
     OptionSpec {
         id: Id::DumpFilter,
@@ -340,11 +342,12 @@ fn parse_log_items(options: &mut RunOptions, list: &str) -> Result<(), UsageErro
             "unimp" => options.log.unimp = true,
             "in_asm" => options.log.in_asm = true,
             "op" => options.log.op = true,
+            "op_opt" => options.log.op_opt = true,
             "out_asm" => options.log.out_asm = true,
             "strace" => options.strace = true,
             _ => {
                 return Err(UsageError::new(format!(
-                    "unknown log item: -d {item}: there are unimp, strace, in_asm, op, out_asm"
+                    "unknown log item: -d {item}: there are unimp, strace, in_asm, op, op_opt, out_asm"
                 )));
             }
         }
