@@ -2,15 +2,15 @@
 //!
 //! * A *thread* gets a host thread of its own.
 //! * A *process* is a host `fork`. Its copy of the translation cache would share code memory with
-//!   the parent's, so it begins with a fresh engine; the old one is leaked, as its locks may have
+//!   the parent's, so it goes over to a fresh engine; the old one is leaked, as its locks may have
 //!   been held by threads that are not there any more.
 //! * A `vfork` *child* runs in its parent's memory, as Linux has it, so that `posix_spawn` can
 //!   report what went wrong: a host process that shares the memory, on a host stack of its own,
 //!   with the same engine, while the calling thread waits. It has its own signal actions.
 
 use crate::mm::vma::Prot;
-use crate::signal::{self, AltStack};
-use crate::thread::{Thread, copy_registers};
+use crate::signal::{self, AltStack, ThreadSignals};
+use crate::thread::{Thread, copy_registers, gettid};
 use crate::{Args, Errno, ExitStatus, Process, SysResult};
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -200,10 +200,12 @@ impl Request {
         }
     }
 
-    /// Tells the parent the child's id where it wants to be told.
-    fn report(&self, parent: &Thread, tid: i32) {
+    /// Tells the parent the child's id where it wants to be told. Where they share memory, the
+    /// child does this before it begins: the C library has the same word cleared when it ends.
+    fn report(&self, in_memory_of: &Thread, tid: i32) {
         if self.has(PARENT_SETTID) {
-            let _ = parent.process.mm.write(self.parent_tid, &tid.to_le_bytes());
+            let mm = &in_memory_of.process.mm;
+            let _ = mm.write(self.parent_tid, &tid.to_le_bytes());
         }
     }
 
@@ -248,9 +250,7 @@ fn new_thread(parent: &mut Thread, request: &Request) -> SysResult {
             .ok()
             .and_then(|_| hear.recv().ok())
     });
-    let tid = tid.ok_or(Errno::EAGAIN)?;
-    request.report(parent, tid);
-    Ok(tid as u64)
+    tid.map(|tid| tid as u64).ok_or(Errno::EAGAIN)
 }
 
 fn thread_main(seed: Seed, tell: &mpsc::SyncSender<i32>) {
@@ -294,13 +294,16 @@ impl Thread {
         }
     }
 
-    /// This thread, the only one of a new process, starts afresh with `process`.
+    /// This thread, the only one of a new process, goes on with `process` and its engine.
     fn take_over(&mut self, process: Process) {
-        let process = Arc::new(process);
-        let mut fresh = Thread::new(process, self.signals.mask, self.signals.altstack);
-        copy_registers(self.vcpu.state(), fresh.vcpu.state());
-        // Leaked: it belongs to the parent's engine, whose locks may be held for ever.
-        std::mem::forget(std::mem::replace(self, fresh));
+        self.vcpu.adopt(&process.engine);
+        // Leaked: the threads that hold it too are not there to let it go.
+        std::mem::forget(std::mem::replace(&mut self.process, Arc::new(process)));
+        let ThreadSignals { mask, altstack, .. } = self.signals;
+        self.signals = ThreadSignals::new(self.vcpu.kicker(), mask, altstack);
+        self.tid = gettid();
+        self.robust_list = 0;
+        self.clear_child_tid = 0;
     }
 }
 
@@ -346,7 +349,6 @@ fn begin_child(thread: &mut Thread, request: &Request) {
 
 fn prepare(child: &mut Thread, request: &Request) {
     request.set_up(child);
-    request.report(child, child.tid);
     if request.has(CLEAR_SIGHAND) {
         child.process.actions.clear_handlers();
     }
@@ -392,7 +394,6 @@ fn vfork(parent: &mut Thread, request: &Request) -> SysResult {
     if pid == -1 {
         return Err(Errno::last());
     }
-    request.report(parent, pid);
     request.report_pidfd(parent, pid)?;
     Ok(pid as u64)
 }
@@ -403,7 +404,8 @@ extern "C" fn vfork_main(argument: *mut c_void) -> i32 {
     let Some(thread) = &mut child.thread else {
         return 0;
     };
-    thread.tid = crate::thread::gettid();
+    thread.tid = gettid();
+    child.request.report(thread, thread.tid);
     prepare(thread, &child.request);
     thread.begin();
     thread.run();

@@ -112,7 +112,12 @@ impl Error {
     pub fn shell_status(&self) -> u8 {
         match self {
             Error::Program {
-                cause: LoadError::File(FileError::NotFound | FileError::Interpreter { .. }),
+                cause:
+                    LoadError::File(
+                        FileError::NotFound
+                        | FileError::NotDirectory
+                        | FileError::Interpreter { .. },
+                    ),
                 ..
             } => 127,
             _ => 126,

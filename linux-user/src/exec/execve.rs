@@ -86,6 +86,7 @@ fn is_foreign(error: &FileError) -> bool {
 fn errno_of(error: &FileError) -> Errno {
     match error {
         FileError::NotFound | FileError::Interpreter { .. } => Errno::ENOENT,
+        FileError::NotDirectory => Errno::ENOTDIR,
         FileError::Permission | FileError::Directory | FileError::NotRegular => Errno::EACCES,
         FileError::ScriptLoop => Errno::ELOOP,
         FileError::Elf(_) | FileError::EmptyScript => Errno::ENOEXEC,

@@ -19,6 +19,8 @@ const LINE_MAX: usize = 256;
 pub enum FileError {
     #[error("not found")]
     NotFound,
+    #[error("not found: part of its path is not a directory")]
+    NotDirectory,
     #[error("permission denied")]
     Permission,
     #[error("is a directory")]
@@ -43,7 +45,8 @@ pub enum FileError {
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> FileError {
         match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) => FileError::NotFound,
+            Some(libc::ENOENT) => FileError::NotFound,
+            Some(libc::ENOTDIR) => FileError::NotDirectory,
             Some(libc::EACCES | libc::EPERM) => FileError::Permission,
             Some(libc::EISDIR) => FileError::Directory,
             _ => FileError::Io(error),
@@ -259,7 +262,10 @@ mod tests {
         ));
         let data = dir.file("data", b"\x7fELF", 0o644);
         assert!(matches!(open(&data), Err(FileError::Permission)));
-        assert!(matches!(open(&data.join("x")), Err(FileError::NotFound)));
+        assert!(matches!(
+            open(&data.join("x")),
+            Err(FileError::NotDirectory)
+        ));
         let short = dir.file("short", b"\x7fELF", 0o755);
         assert!(matches!(
             open(&short),

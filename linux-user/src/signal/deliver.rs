@@ -5,7 +5,7 @@ use super::{
     UNBLOCKABLE, bit, frame, host_mask, name, safe_syscall,
 };
 use crate::ExitStatus;
-use crate::thread::Thread;
+use crate::thread::{End, Thread};
 use crate::{Errno, SysResult};
 use translate::{Access, Cause, Fault, Reg};
 
@@ -231,6 +231,7 @@ impl Thread {
         }
         self.process
             .begin_exit(self.tid, ExitStatus::Signaled(signal));
+        self.end = Some(End::Process);
     }
 
     /// An access at the current pc faulted.
