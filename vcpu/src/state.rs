@@ -31,7 +31,7 @@ unsafe impl Sync for Shared {}
 impl Shared {
     fn request(&self) -> &AtomicU32 {
         // SAFETY: the state lives as long as `self`; the field is an atomic.
-        unsafe { &*(&raw const (*self.0.as_ptr()).request) }
+        unsafe { &(*self.0.as_ptr()).request }
     }
 }
 

@@ -128,15 +128,13 @@ fn a_spinning_vcpu_does_not_hold_up_the_room_of_others() {
             world.run(&mut spinner)
         });
         let mut vcpu = world.vcpu();
-        assert_eq!(
-            run_many_functions(world, &mut vcpu, 20),
-            expected(COUNT, 20)
-        );
+        let sum = run_many_functions(world, &mut vcpu, 5);
+        assert_eq!(sum, expected(COUNT, 5));
         kicker.kick();
         assert_eq!(spinning.join().unwrap(), Stop::Request);
     });
     let stats = world.engine.stats();
-    assert!(stats.cache.evictions > 20, "{stats:?}");
+    assert!(stats.cache.evictions > 5, "{stats:?}");
 }
 
 /// Two vCPUs increment one counter, with `amoadd` and with `lr`/`sc`.
