@@ -124,7 +124,7 @@ layouts! {
     /// `struct statfs`
     STATFS 120 |line, bytes| {
         line.put("{f_type=");
-        line.hex(u64_at(bytes, 0));
+        line.set(&sets::FILE_SYSTEM, u64_at(bytes, 0));
         let names = ["f_bsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree"];
         for (name, i) in names.into_iter().zip(1..) {
             line.fmt(format_args!(", {name}={}", u64_at(bytes, i * 8)));
@@ -133,7 +133,7 @@ layouts! {
         line.fmt(format_args!(", f_fsid={{val=[{:#x}, {:#x}]}}", fsid.0, fsid.1));
         let (namelen, frsize) = (u64_at(bytes, 64), u64_at(bytes, 72));
         line.fmt(format_args!(", f_namelen={namelen}, f_frsize={frsize}, f_flags="));
-        line.hex(u64_at(bytes, 80));
+        line.set(&sets::MOUNT, u64_at(bytes, 80));
         line.put("}");
     }
     /// `struct rlimit64`

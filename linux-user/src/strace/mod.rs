@@ -47,20 +47,24 @@ impl Log {
         self.several.store(true, Ordering::Relaxed);
     }
 
+    /// What lines of a thread begin with.
+    pub fn prefix(&self, tid: i32) -> String {
+        match self.several.load(Ordering::Relaxed) {
+            true => format!("[pid {tid:5}] "),
+            false => String::new(),
+        }
+    }
+
     /// Writes one line.
-    pub fn write(&self, tid: i32, text: &str) {
-        let line = if self.several.load(Ordering::Relaxed) {
-            format!("[pid {tid:5}] {text}\n")
-        } else {
-            format!("{text}\n")
-        };
+    pub fn write(&self, line: &str) {
+        let line = format!("{line}\n");
         // SAFETY: the bytes are alive for the call. A line that cannot be written is lost.
         unsafe { libc::write(self.fd, line.as_ptr().cast(), line.len()) };
     }
 
     /// Prints the delivery of a signal, with its `siginfo_t` (the layout is the same on the host).
     pub fn signal(&self, tid: i32, info: &[u8; 128]) {
-        self.write(tid, &signal_text(info));
+        self.write(&(self.prefix(tid) + &signal_text(info)));
     }
 
     /// Prints the end of a process, by `exit` or a deadly signal.
@@ -72,30 +76,33 @@ impl Log {
                 format!("+++ killed by {} +++", name.unwrap_or("SIGRT"))
             }
         };
-        self.write(tid, &text);
+        self.write(&(self.prefix(tid) + &text));
     }
 }
 
+/// What the numbers that a call will change were before it, by argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Before([u64; 6]);
+
 /// Begins the line of a call: its name and the arguments that are known before it runs.
-pub fn enter(line: &mut Line<'_>, call: &Call, args: &Args) {
+pub fn enter(line: &mut Line<'_>, call: &Call, args: &Args) -> Before {
     line.put(call.name);
     line.put("(");
-    let known = call
-        .args()
-        .iter()
-        .take_while(|arg| !arg.is_output())
-        .count();
-    arguments(line, call, args, 0..known, None);
+    let mut before = Before([0; 6]);
+    for ((arg, &value), before) in call.args().iter().zip(args).zip(&mut before.0) {
+        *before = match arg {
+            Arg::InOut(data) => number(line, data, value),
+            _ => 0,
+        };
+    }
+    arguments(line, call, args, 0..known(call), Outcome::Pending);
+    before
 }
 
 /// Ends the line: the other arguments and the result.
-pub fn leave(line: &mut Line<'_>, call: &Call, args: &Args, result: SysResult) {
-    let known = call
-        .args()
-        .iter()
-        .take_while(|arg| !arg.is_output())
-        .count();
-    arguments(line, call, args, known..call.args().len(), result.ok());
+pub fn leave(line: &mut Line<'_>, call: &Call, args: &Args, before: Before, result: SysResult) {
+    let outcome = Outcome::Done(result.ok(), before);
+    arguments(line, call, args, known(call)..call.args().len(), outcome);
     line.put(") ");
     line.pad_to(RESULT_COLUMN);
     line.put("= ");
@@ -132,15 +139,55 @@ fn returned(line: &mut Line<'_>, call: &Call, args: &Args, value: u64) {
     }
 }
 
+/// How many arguments are known before the call.
+fn known(call: &Call) -> usize {
+    let inputs = call.args().iter().take_while(|arg| !arg.is_output());
+    inputs.count()
+}
+
+/// Where a call stands while its arguments are printed.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// It has not run.
+    Pending,
+    /// It has, with a result unless it failed.
+    Done(Option<u64>, Before),
+}
+
+impl Outcome {
+    fn result(self) -> Option<u64> {
+        match self {
+            Outcome::Pending => None,
+            Outcome::Done(result, _) => result,
+        }
+    }
+
+    fn before(self, index: usize) -> u64 {
+        match self {
+            Outcome::Pending => 0,
+            Outcome::Done(_, before) => before.0[index],
+        }
+    }
+}
+
+/// The number behind a pointer, for data that is one.
+fn number(line: &Line<'_>, data: &Data, addr: u64) -> u64 {
+    match data.show {
+        Show::Length => line.mm.read_u32(addr).map_or(0, u64::from),
+        Show::Offset => line.mm.read_u64(addr).unwrap_or(0),
+        _ => 0,
+    }
+}
+
 fn arguments(
     line: &mut Line<'_>,
     call: &Call,
     args: &Args,
     which: std::ops::Range<usize>,
-    result: Option<u64>,
+    outcome: Outcome,
 ) {
     for i in which {
-        let (Some(arg), Some(&value)) = (call.args().get(i), args.get(i)) else {
+        let Some(arg) = call.args().get(i) else {
             return;
         };
         let before = line.text().len();
@@ -148,7 +195,7 @@ fn arguments(
             line.put(", ");
         }
         let begun = line.text().len();
-        argument(line, arg, value, args, result);
+        argument(line, arg, i, args, outcome);
         // An argument that does not count in this call prints nothing.
         if line.text().len() == begun {
             line.cut(before);
@@ -156,7 +203,8 @@ fn arguments(
     }
 }
 
-fn argument(line: &mut Line<'_>, arg: &Arg, value: u64, args: &Args, result: Option<u64>) {
+fn argument(line: &mut Line<'_>, arg: &Arg, index: usize, args: &Args, outcome: Outcome) {
+    let (value, result) = (args[index], outcome.result());
     match arg {
         Arg::Fd | Arg::Int => line.signed(i64::from(value as i32)),
         Arg::At if value as i32 == libc::AT_FDCWD => line.put("AT_FDCWD"),
@@ -176,6 +224,21 @@ fn argument(line: &mut Line<'_>, arg: &Arg, value: u64, args: &Args, result: Opt
         Arg::Out(_) if result.is_none() => line.address(value),
         Arg::Out(data) => memory(line, data, value, args, result),
         Arg::InOut(data) => match data.show {
+            Show::Length | Show::Offset if value == 0 => line.put("NULL"),
+            Show::Length => {
+                let (before, after) = (outcome.before(index), number(line, data, value));
+                match before == after || result.is_none() {
+                    true => line.fmt(format_args!("[{before}]")),
+                    false => line.fmt(format_args!("[{before} => {after}]")),
+                }
+            }
+            Show::Offset => {
+                let (before, after) = (outcome.before(index), number(line, data, value));
+                line.fmt(format_args!("[{}]", before as i64));
+                if before != after {
+                    line.fmt(format_args!(" => [{}]", after as i64));
+                }
+            }
             Show::Special(show) => show(line, value, args, result),
             _ => memory(line, data, value, args, None),
         },
@@ -189,7 +252,7 @@ fn memory(line: &mut Line<'_>, data: &Data, addr: u64, args: &Args, result: Opti
         None => len,
     };
     match (data.show, data.len) {
-        (Show::Address, _) => line.address(addr),
+        (Show::Address | Show::Length | Show::Offset, _) => line.address(addr),
         (Show::Special(show), _) => show(line, addr, args, result),
         (Show::Text, _) => line.c_string(addr),
         (Show::Bytes, len) => line.memory(addr, count(length(line, len, args))),
@@ -320,8 +383,8 @@ mod tests {
         let mm = AddressSpace::new().expect("reserving the window");
         let mut line = Line::new(&mm);
         let call = find(number).expect("a call of the table");
-        enter(&mut line, call, &args);
-        leave(&mut line, call, &args, result);
+        let before = enter(&mut line, call, &args);
+        leave(&mut line, call, &args, before, result);
         line.text().to_owned()
     }
 

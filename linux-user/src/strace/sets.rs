@@ -178,6 +178,19 @@ pub static MAP: Set = Set {
     ],
 };
 
+/// Flags of `statx`: how fresh the answer must be is a field.
+pub static STATX_FLAGS: Set = Set {
+    unknown: "AT_???",
+    entries: &[
+        Entry::field("AT_STATX_SYNC_AS_STAT", 0x6000, 0),
+        Entry::field("AT_STATX_FORCE_SYNC", 0x6000, 0x2000),
+        Entry::field("AT_STATX_DONT_SYNC", 0x6000, 0x4000),
+        Entry::flag("AT_SYMLINK_NOFOLLOW", 0x100),
+        Entry::flag("AT_NO_AUTOMOUNT", 0x800),
+        Entry::flag("AT_EMPTY_PATH", 0x1000),
+    ],
+};
+
 /// Socket types: a field of four bits, and flags.
 pub static SOCK: Set = Set {
     unknown: "SOCK_???",
@@ -226,8 +239,13 @@ pub static FCNTL: Set = Set {
 };
 
 numbers! {
-    flags STATX_FLAGS "AT_???": "AT_SYMLINK_NOFOLLOW" 0x100, "AT_NO_AUTOMOUNT" 0x800,
-        "AT_EMPTY_PATH" 0x1000, "AT_STATX_FORCE_SYNC" 0x2000, "AT_STATX_DONT_SYNC" 0x4000;
+    flags MOUNT "ST_???": "ST_VALID" 0x20, "ST_RDONLY" 1, "ST_NOSUID" 2, "ST_NODEV" 4,
+        "ST_NOEXEC" 8, "ST_SYNCHRONOUS" 0x10, "ST_MANDLOCK" 0x40, "ST_NOATIME" 0x400,
+        "ST_NODIRATIME" 0x800, "ST_RELATIME" 0x1000, "ST_NOSYMFOLLOW" 0x2000;
+    values FILE_SYSTEM "???_SUPER_MAGIC": "EXT2_SUPER_MAGIC" 0xef53, "TMPFS_MAGIC" 0x0102_1994,
+        "PROC_SUPER_MAGIC" 0x9fa0, "SYSFS_MAGIC" 0x6265_6572, "OVERLAYFS_SUPER_MAGIC" 0x794c_7630,
+        "BTRFS_SUPER_MAGIC" 0x9123_683e, "XFS_SUPER_MAGIC" 0x5846_5342,
+        "DEVPTS_SUPER_MAGIC" 0x1cd1, "NFS_SUPER_MAGIC" 0x6969;
     flags STATX_MASK "STATX_???": "STATX_ALL" 0xfff, "STATX_BASIC_STATS" 0x7ff, "STATX_TYPE" 1,
         "STATX_MODE" 2, "STATX_NLINK" 4, "STATX_UID" 8, "STATX_GID" 0x10, "STATX_ATIME" 0x20,
         "STATX_MTIME" 0x40, "STATX_CTIME" 0x80, "STATX_INO" 0x100, "STATX_SIZE" 0x200,

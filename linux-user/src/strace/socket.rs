@@ -176,14 +176,6 @@ fn found(line: &mut Line<'_>, addr: u64, len: u64) {
     }
 }
 
-/// `[16]`
-pub fn length(line: &mut Line<'_>, addr: u64, _: &Args, _: Option<u64>) {
-    match line.mm.read_u32(addr) {
-        Ok(len) => line.fmt(format_args!("[{len}]")),
-        Err(_) => line.address(addr),
-    }
-}
-
 /// The name of a socket option, which depends on the level.
 pub fn option_name(line: &mut Line<'_>, value: u64, args: &Args, _: Option<u64>) {
     match args[1] as i32 {

@@ -96,6 +96,10 @@ pub enum Show {
     Struct(fn(&mut Line<'_>, &[u8])),
     /// Items in brackets.
     List(&'static Layout),
+    /// A 32-bit length: room before the call, length after it.
+    Length,
+    /// A file position that the call moves.
+    Offset,
     /// It knows itself.
     Special(Special),
 }

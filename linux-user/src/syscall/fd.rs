@@ -206,7 +206,7 @@ pub(super) const CALLS: &[Call] = &[
         [Int, Int, Set(&sets::CLOSE_RANGE)],
     ),
     Call::host(23, "dup", libc::SYS_dup, [Fd]),
-    Call::own(24, "dup3", dup3, [Fd, Fd, Set(&sets::OPEN)]),
+    Call::own(24, "dup3", dup3, [Fd, Fd, Set(&sets::PIPE)]),
     Call::own(
         25,
         "fcntl",

@@ -1,7 +1,7 @@
 //! What the guest learns about the system, its limits and itself.
 
 use super::arg::Arg::{self, Before, Hex, In, Int, Out, Set, Size};
-use super::arg::{Layout, bytes, one, text};
+use super::arg::{Layout, Len, bytes, one, special, text};
 use super::{Call, host};
 use crate::copy::plain;
 use crate::strace::line::Line;
@@ -236,6 +236,21 @@ fn rseq(_thread: &mut Thread, _args: &Args) -> SysResult {
     Err(Errno::ENOSYS)
 }
 
+/// Random bytes read best as numbers.
+fn random(line: &mut Line<'_>, addr: u64, _: &Args, result: Option<u64>) {
+    const MOST: u64 = 32;
+    let len = result.unwrap_or(0);
+    let mut bytes = vec![0; len.min(MOST) as usize];
+    if line.mm.read(addr, &mut bytes).is_err() {
+        return line.address(addr);
+    }
+    line.put("\"");
+    for byte in bytes {
+        line.fmt(format_args!("\\x{byte:02x}"));
+    }
+    line.put(if len > MOST { "\"..." } else { "\"" });
+}
+
 fn shown(line: &mut Line<'_>, value: u64, args: &Args, result: Option<u64>) {
     match (args[0] as i32, option(args[0] as i32)) {
         (libc::PR_SET_PDEATHSIG, _) => line.signal(value & 0xffff_ffff),
@@ -327,7 +342,11 @@ pub(super) const CALLS: &[Call] = &[
         278,
         "getrandom",
         libc::SYS_getrandom,
-        [Out(bytes(1)), Size, Set(&sets::GETRANDOM)],
+        [
+            Out(special(Len::Arg(1), random)),
+            Size,
+            Set(&sets::GETRANDOM),
+        ],
     ),
     Call::host(116, "syslog", libc::SYS_syslog, [Int, Out(text(2)), Int]),
 ];

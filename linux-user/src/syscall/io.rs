@@ -1,8 +1,8 @@
 //! Reading, writing and moving data.
 
-use super::{Call, host};
 use super::arg::Arg::{self, Before, Fd, In, InOut, Int, Long, Out, Path, Set, Size};
-use super::arg::{Data, Len, bytes, special};
+use super::arg::{Data, Len, Show, bytes, special};
+use super::{Call, host};
 use crate::copy::Direction;
 use crate::strace::line::Line;
 use crate::strace::sets;
@@ -57,18 +57,13 @@ fn output_vectors(line: &mut Line<'_>, addr: u64, args: &Args, result: Option<u6
     vectors(line, addr, args[2], result);
 }
 
-/// `[before] => [after]`; only what it is now can be told when the call has returned.
-fn offset(line: &mut Line<'_>, addr: u64, _: &Args, _: Option<u64>) {
-    match line.mm.read_u64(addr) {
-        Ok(offset) => line.fmt(format_args!("[{}]", offset as i64)),
-        Err(_) => line.address(addr),
-    }
-}
-
 /// The upper half of a file position, which 64-bit machines pass but do not use.
 fn unused(_: &mut Line<'_>, _: u64, _: &Args, _: Option<u64>) {}
 
-const OFFSET: Data = special(Len::Fixed(8), offset);
+const OFFSET: Data = Data {
+    len: Len::Fixed(8),
+    show: Show::Offset,
+};
 const VECTORS_IN: Arg = In(special(Len::Items(2, 16), input_vectors));
 const VECTORS_OUT: Arg = Out(special(Len::Items(2, 16), output_vectors));
 

@@ -2,8 +2,8 @@
 //! riscv64 and x86-64, without pointers inside. All others answer `ENOTTY`: handing on a command
 //! whose argument is unknown could make the host write anywhere.
 
+use super::arg::Arg::{After, Before, Fd};
 use super::{Call, host};
-use super::arg::Arg::{After, Fd, Set};
 use crate::copy::plain;
 use crate::strace::layouts;
 use crate::strace::line::Line;
@@ -175,6 +175,24 @@ fn interfaces(thread: &mut Thread, fd: u64, addr: u64) -> SysResult {
     Ok(result)
 }
 
+/// A command by name, or taken apart.
+fn command(line: &mut Line<'_>, value: u64, _: &Args, _: Option<u64>) {
+    if sets::IOCTL.name(value).is_some() {
+        return line.set(&sets::IOCTL, value);
+    }
+    let value = value as u32;
+    let direction = match value >> 30 {
+        0 => "_IOC_NONE",
+        1 => "_IOC_WRITE",
+        2 => "_IOC_READ",
+        _ => "_IOC_READ|_IOC_WRITE",
+    };
+    let (kind, number, size) = (value >> 8 & 0xff, value & 0xff, value >> 16 & 0x3fff);
+    line.fmt(format_args!("_IOC({direction}, {kind:#x}, {number:#x}, "));
+    line.hex(u64::from(size));
+    line.put(")");
+}
+
 fn shown(line: &mut Line<'_>, value: u64, args: &Args, result: Option<u64>) {
     let command = args[1] as u32;
     let show = |line: &mut Line<'_>, size: usize, show: fn(&mut Line<'_>, &[u8])| {
@@ -209,7 +227,7 @@ pub(super) const CALLS: &[Call] = &[Call::own(
     29,
     "ioctl",
     ioctl,
-    [Fd, Set(&sets::IOCTL), After(shown)],
+    [Fd, Before(command), After(shown)],
 )];
 
 #[cfg(test)]

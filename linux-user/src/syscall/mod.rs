@@ -201,6 +201,9 @@ static TABLE: [Option<&'static Call>; NUMBERS] = {
     table
 };
 
+/// The call whose arguments are on the stack.
+const RT_SIGRETURN: u16 = 139;
+
 /// The call of that number.
 pub fn find(number: u64) -> Option<&'static Call> {
     *TABLE.get(usize::try_from(number).ok()?)?
@@ -249,8 +252,9 @@ impl State {
         let bit = 1 << (index % 64);
         let seen = self.logged[index / 64].fetch_or(bit, Ordering::Relaxed) & bit != 0;
         if self.log_unimp && !seen {
+            let prefix = self.log.prefix(tid);
             self.log
-                .write(tid, &format!("hartscope: unknown system call {number}"));
+                .write(&format!("{prefix}hartscope: unknown system call {number}"));
         }
     }
 }
@@ -271,21 +275,32 @@ pub fn dispatch(thread: &mut Thread) {
 fn traced(thread: &mut Thread, call: &Call, args: &Args) -> SysResult {
     let process = thread.process.clone();
     let log = &process.syscalls.log;
+    let mut shown = *args;
+    if call.number == RT_SIGRETURN {
+        // Its argument is the frame that the stack pointer shows.
+        shown[0] = thread.vcpu.state().x[2];
+    }
     let mut line = Line::new(&process.mm);
-    strace::enter(&mut line, call, args);
+    let tid = thread.tid;
+    line.put(&log.prefix(tid));
+    let before = strace::enter(&mut line, call, &shown);
     if matches!(call.ret, Ret::Never) {
         strace::leave_for_ever(&mut line);
-        log.write(thread.tid, line.text());
+        log.write(line.text());
         return call.run(thread, args);
     }
     let result = call.run(thread, args);
-    let shown = match result {
+    if thread.tid != tid {
+        // A forked child: the call is its parent's.
+        return result;
+    }
+    let outcome = match result {
         // The call has set the registers itself: a0 is among them.
         Err(Errno::EJUSTRETURN) => Errno::check(thread.vcpu.state().x[10] as i64),
         _ => result,
     };
-    strace::leave(&mut line, call, args, shown);
-    log.write(thread.tid, line.text());
+    strace::leave(&mut line, call, &shown, before, outcome);
+    log.write(line.text());
     result
 }
 
@@ -293,8 +308,9 @@ fn unknown(thread: &mut Thread, number: u64, args: &Args) -> SysResult {
     let state = &thread.process.syscalls;
     if state.strace {
         let mut line = Line::new(&thread.process.mm);
+        line.put(&state.log.prefix(thread.tid));
         strace::unknown(&mut line, number, args);
-        state.log.write(thread.tid, line.text());
+        state.log.write(line.text());
     }
     state.unknown(thread.tid, number);
     Err(Errno::ENOSYS)

@@ -191,7 +191,18 @@ fn poll_result(line: &mut Line<'_>, value: u64, args: &Args, _: Option<u64>) {
         line.set(&sets::POLL_EVENTS, u16_at(item, 6));
         line.put("}");
     });
-    line.put("])");
+    line.put("]");
+    time_left(line, args[2]);
+    line.put(")");
+}
+
+/// `, left {tv_sec=4, tv_nsec=999}`: what the kernel has made of the timeout.
+fn time_left(line: &mut Line<'_>, addr: u64) {
+    let mut bytes = [0; 16];
+    if addr != 0 && line.mm.read(addr, &mut bytes).is_ok() {
+        line.put(", left ");
+        (layouts::TIMESPEC.show)(line, &bytes);
+    }
 }
 
 /// The descriptors in a set of `select`.

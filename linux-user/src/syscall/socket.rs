@@ -1,9 +1,9 @@
 //! Sockets. Addresses, options and control messages are the same on riscv64 and x86-64; what has
 //! pointers inside is copied.
 
-use super::{Call, host};
 use super::arg::Arg::{self, Before, Fd, In, InOut, Int, Out, Set, Size};
-use super::arg::{Len, array, bytes, one, special};
+use super::arg::{Data, Len, Show, array, bytes, one, special};
+use super::{Call, host};
 use crate::copy::{Direction, IoVec, plain};
 use crate::mm::AddressSpace;
 use crate::strace::line::Line;
@@ -252,7 +252,10 @@ const ADDRESS: Arg = In(special(Len::Arg(2), show::address_2));
 /// An address that is found out, whose length is behind argument 2.
 const FOUND: Arg = Out(special(Len::Behind(2), show::found_2));
 /// Room before and length after.
-const LENGTH: Arg = InOut(special(Len::Fixed(4), show::length));
+const LENGTH: Arg = InOut(Data {
+    len: Len::Fixed(4),
+    show: Show::Length,
+});
 
 /// The rows of this topic.
 pub(super) const CALLS: &[Call] = &[

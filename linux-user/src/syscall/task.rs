@@ -23,10 +23,12 @@ fn clone3(thread: &mut Thread, args: &Args) -> SysResult {
     clone::clone3(thread, args)
 }
 
-/// `CLONE_VM|…|SIGCHLD`
-fn clone_flags(line: &mut Line<'_>, value: u64, _: &Args, _: Option<u64>) {
+/// The stack and `CLONE_VM|…|SIGCHLD`, in strace's order, whatever that of the registers is.
+fn stack_and_flags(line: &mut Line<'_>, value: u64, args: &Args, _: Option<u64>) {
     let (flags, signal) = (value & 0xffff_ff00, value & 0xff);
-    line.put("flags=");
+    line.put("child_stack=");
+    line.address(args[1]);
+    line.put(", flags=");
     match (flags, signal) {
         (0, 0) => line.put("0"),
         (0, _) => line.signal(signal),
@@ -40,10 +42,8 @@ fn clone_flags(line: &mut Line<'_>, value: u64, _: &Args, _: Option<u64>) {
     }
 }
 
-fn child_stack(line: &mut Line<'_>, value: u64, _: &Args, _: Option<u64>) {
-    line.put("child_stack=");
-    line.address(value);
-}
+/// Printed already.
+fn nothing(_: &mut Line<'_>, _: u64, _: &Args, _: Option<u64>) {}
 
 /// An argument that counts only if `flag` is set in the first.
 fn if_flag(line: &mut Line<'_>, args: &Args, flag: i32, name: &str, value: u64) {
@@ -164,7 +164,18 @@ fn timeout(line: &mut Line<'_>, addr: u64) {
     }
 }
 
-/// The mask that `rt_sigreturn` puts back is in the frame, not in an argument.
+/// The mask that `rt_sigreturn` puts back, from the frame.
+fn frame_mask(line: &mut Line<'_>, sp: u64, _: &Args, _: Option<u64>) {
+    // After a `siginfo_t` and, in the `ucontext_t`, flags, link and stack.
+    const MASK: u64 = 128 + 8 + 8 + 24;
+    line.put("{mask=");
+    match line.mm.read_u64(sp.wrapping_add(MASK)) {
+        Ok(mask) => line.signal_set(mask),
+        Err(_) => line.put("?"),
+    }
+    line.put("}");
+}
+
 fn signal_info(line: &mut Line<'_>, addr: u64, _: &Args, _: Option<u64>) {
     let mut bytes = [0; 24];
     if addr == 0 || line.mm.read(addr, &mut bytes).is_err() {
@@ -194,9 +205,8 @@ pub(super) const TASKS: &[Call] = &[
         "clone",
         clone,
         [
-            // In the order of the registers; strace puts the stack first.
-            Before(clone_flags),
-            Before(child_stack),
+            Before(stack_and_flags),
+            Before(nothing),
             After(parent_tid),
             Before(tls),
             Before(child_tid),
@@ -369,7 +379,12 @@ pub(super) const SIGNALS: &[Call] = &[
         signal::calls::rt_sigtimedwait,
         [SIGSET, INFO_OUT, TIMEOUT, Size],
     ),
-    Call::own(139, "rt_sigreturn", signal::calls::rt_sigreturn, []),
+    Call::own(
+        139,
+        "rt_sigreturn",
+        signal::calls::rt_sigreturn,
+        [Before(frame_mask)],
+    ),
     Call::own(
         132,
         "sigaltstack",
