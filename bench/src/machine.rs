@@ -25,6 +25,7 @@ pub fn environment(tools: &Tools, options: &Options) -> Environment {
         ],
         flags: build::FLAGS.join(" "),
         commit: commit(),
+        clock: options.clock(),
         runs: options.runs,
         scale: options.scale,
         interp_scale: options.interp_scale,

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::programs::Program;
+use crate::results::Clock;
 use crate::tools::Tools;
 
 /// Measures guest programs: native, qemu-riscv64, hartscope, hartscope --backend interp.
@@ -49,6 +50,9 @@ struct Options {
     /// Leave QEMU out.
     #[arg(long)]
     no_qemu: bool,
+    /// Compare processor time instead of wall time: for a machine that is busy with other things.
+    #[arg(long)]
+    cpu_time: bool,
     /// Compare outputs only, on a small scale, with 1, 2 and 8 threads.
     #[arg(long)]
     check: bool,
@@ -61,6 +65,16 @@ struct Options {
     /// Measure this hartscope, not the one of this source tree.
     #[arg(long, value_name = "FILE")]
     hartscope: Option<PathBuf>,
+}
+
+impl Options {
+    fn clock(&self) -> Clock {
+        if self.cpu_time {
+            Clock::Processor
+        } else {
+            Clock::Wall
+        }
+    }
 }
 
 /// What stops the benchmark.

@@ -85,7 +85,7 @@ pub fn all(tools: &Tools, programs: &[Program], options: &Options) -> Result<Res
         eprintln!(
             "{:12} {:8.1} ms native, {:5.2} × native",
             row.program,
-            row.native.wall_ms,
+            row.native.ms,
             row.hartscope_over_native()
         );
         rows.push(row);
@@ -93,7 +93,7 @@ pub fn all(tools: &Tools, programs: &[Program], options: &Options) -> Result<Res
     Ok(Results {
         environment: machine::environment(tools, options),
         rows,
-        start_up: Some(start_up::measure(tools, !options.no_qemu)?),
+        start_up: Some(start_up::measure(tools, options)?),
         wrong_outputs,
     })
 }
@@ -131,7 +131,7 @@ fn measure(
                     }
                 }
             }
-            let times = Times::of(&run);
+            let times = Times::of(&run, options.clock());
             entry.best = Some(entry.best.map_or(times, |best| best.min(times)));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::results::{Results, Row, geomean};
+use crate::results::{Clock, Results, Row, geomean};
 
 const HEADINGS: [&str; 7] = [
     "program",
@@ -77,7 +77,7 @@ fn line(row: &Row) -> [String; 7] {
         row.program.clone(),
         row.instructions
             .map_or_else(not_there, |n| format!("{:.0} M", n as f64 / 1e6)),
-        format!("{:.1}", row.native.wall_ms),
+        format!("{:.1}", row.native.ms),
         ratio(row.qemu_over_native()),
         ratio(Some(row.hartscope_over_native())),
         ratio(row.qemu_over_hartscope()),
@@ -107,9 +107,16 @@ fn notes(results: &Results) -> Vec<String> {
         ),
         format!("{}; {}; {}", e.qemu, e.compilers[0], e.compilers[1]),
         format!(
-            "both compiled with {}; wall time of whole processes, minimum of {} interleaved runs; \
+            "both compiled with {}; {} of whole processes, minimum of {} interleaved runs; \
              work {} %, for interp/native {} %",
-            e.flags, e.runs, e.scale, e.interp_scale
+            e.flags,
+            match e.clock {
+                Clock::Wall => "wall time",
+                Clock::Processor => "processor time",
+            },
+            e.runs,
+            e.scale,
+            e.interp_scale
         ),
     ];
     let slowest = results

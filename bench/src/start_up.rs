@@ -1,15 +1,16 @@
-//! The wall time of a static hello world: what starting costs.
+//! The time of a static hello world: what starting costs.
 
 use crate::build::HELLO;
 use crate::measure::Contender;
 use crate::results::{StartUp, Times};
 use crate::tools::Tools;
-use crate::{Error, process};
+use crate::{Error, Options, process};
 
 const RUNS: usize = 30;
 
 /// The minimum of 30 interleaved runs.
-pub fn measure(tools: &Tools, with_qemu: bool) -> Result<StartUp, Error> {
+pub fn measure(tools: &Tools, options: &Options) -> Result<StartUp, Error> {
+    let with_qemu = !options.no_qemu;
     let mut best = [f64::INFINITY; 3];
     let contenders = [Contender::Native, Contender::Qemu, Contender::Hartscope];
     for _ in 0..RUNS {
@@ -21,7 +22,7 @@ pub fn measure(tools: &Tools, with_qemu: bool) -> Result<StartUp, Error> {
             if run.stdout != b"hello\n" {
                 return Err(Error::Run(format!("{}: no hello", contender.name())));
             }
-            *best = best.min(Times::of(&run).wall_ms);
+            *best = best.min(Times::of(&run, options.clock()).ms);
         }
     }
     let [native_ms, qemu_ms, hartscope_ms] = best;
