@@ -1,11 +1,12 @@
 //! A run over many programs: in parallel, until enough instructions were compared.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::directed::{self, Directed};
 use crate::generate::{self, Options};
 use crate::output::{Difference, difference};
 use crate::program::Program;
@@ -58,8 +59,8 @@ impl fmt::Display for Tally {
 /// Instructions between two lines of progress.
 const PROGRESS: u64 = 1_000_000;
 
-/// Runs `plan`, comparing all `runners` with the first of them.
-pub fn run(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<Tally, RunError> {
+/// Random programs, as `plan` says: compares all `runners` with the first of them.
+pub fn random(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<Tally, RunError> {
     let campaign = Campaign {
         plan,
         runners,
@@ -75,6 +76,61 @@ pub fn run(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<Tally, RunError> 
         .tally
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The directed programs, all of them whatever differs.
+pub fn directed(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<DirectedTally, RunError> {
+    let programs = directed::programs(plan.seed);
+    let next = AtomicUsize::new(0);
+    let failures = AtomicUsize::new(0);
+    let work = || -> Result<(), RunError> {
+        while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(difference) = program.check(runners)? {
+                failures.fetch_add(1, Ordering::Relaxed);
+                println!("{difference}");
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..plan.jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+    })?;
+    Ok(DirectedTally {
+        programs: programs.len(),
+        results: programs.iter().map(Directed::results).sum(),
+        failures: failures.into_inner(),
+    })
+}
+
+/// What came out of the directed programs.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectedTally {
+    /// Encodings that were tested.
+    pub programs: usize,
+    /// Results that each runner noted.
+    pub results: usize,
+    /// Encodings that differ.
+    pub failures: usize,
+}
+
+impl fmt::Display for DirectedTally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DirectedTally {
+            programs,
+            results,
+            failures,
+        } = self;
+        write!(
+            f,
+            "{results} directed results of {programs} encodings, {failures} differ"
+        )
+    }
 }
 
 struct Campaign<'a> {

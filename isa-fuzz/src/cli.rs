@@ -14,8 +14,9 @@ use crate::run::process::ProcessRunner;
 const USAGE: &str = "\
 usage: isa-fuzz [OPTIONS]
 
-Runs random guest programs under qemu-riscv64, under hartscope with each of its back ends, and on
-both back ends inside this process, and compares everything that they write.
+Runs guest programs under qemu-riscv64, under hartscope with each of its back ends, and on both back
+ends inside this process, and compares everything that they write: first every instruction on edge
+cases, then random programs.
 
   --insns N         compare at least N instructions (default 10000000)
   --seed S          first seed (default 1)
@@ -24,6 +25,7 @@ both back ends inside this process, and compares everything that they write.
   --runners LIST    comma-separated, the first is the reference (default: all)
                     qemu, hartscope-x86-64, hartscope-interp, emitter, interpreter, plain
   --hartscope FILE  the binary (default: beside this one)
+  --no-directed     only random programs
   --no-traps        no instructions that trap
   --chunks C        chunks of a program
   --items I         items of a chunk
@@ -39,6 +41,7 @@ const ALL_RUNNERS: &str = "qemu,interpreter,emitter,plain,hartscope-x86-64,harts
 /// What was asked for.
 struct Request {
     plan: Plan,
+    directed: bool,
     runners: String,
     hartscope: Option<PathBuf>,
 }
@@ -77,10 +80,17 @@ fn run(request: &Request) -> Result<bool, String> {
     }
     let names: Vec<&str> = runners.iter().map(|runner| runner.name()).collect();
     println!("isa-fuzz: {}", names.join(", "));
+    let mut good = true;
+    if request.directed {
+        let start = Instant::now();
+        let tally = campaign::directed(&request.plan, &runners).map_err(|e| e.to_string())?;
+        println!("isa-fuzz: {tally}, {:.1} s", start.elapsed().as_secs_f64());
+        good &= tally.failures == 0;
+    }
     let start = Instant::now();
-    let tally = campaign::run(&request.plan, &runners).map_err(|error| error.to_string())?;
+    let tally = campaign::random(&request.plan, &runners).map_err(|e| e.to_string())?;
     println!("isa-fuzz: {tally}, {:.1} s", start.elapsed().as_secs_f64());
-    Ok(tally.failures == 0)
+    Ok(good && tally.failures == 0)
 }
 
 fn runner(name: &str, hartscope: &Path) -> Result<Box<dyn Runner>, String> {
@@ -114,6 +124,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
             shrink: SHRINK,
             options: Options::default(),
         },
+        directed: true,
         runners: ALL_RUNNERS.to_owned(),
         hartscope: None,
     };
@@ -131,6 +142,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
             "--failures" => plan.failures = number(option, value()?)?,
             "--chunks" => plan.options.chunks = number(option, value()?)?,
             "--items" => plan.options.items = number(option, value()?)?,
+            "--no-directed" => request.directed = false,
             "--no-traps" => plan.options.traps = false,
             "--runners" => request.runners = value()?.clone(),
             "--hartscope" => request.hartscope = Some(value()?.into()),

@@ -10,6 +10,7 @@
 pub mod asm;
 pub mod campaign;
 pub mod cli;
+pub mod directed;
 pub mod elf;
 pub mod frame;
 pub mod generate;

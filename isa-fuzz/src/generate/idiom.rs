@@ -28,12 +28,12 @@ impl Generator {
             4 => vec![
                 i(Slli, d, a, shift),
                 i(Srli, e, a, 64 - shift & 63),
-                r(self.rng.pick(&[Or, Add, Xor]), self.dest(), d, e),
+                r(self.rng.pick(&[Or, Add, Xor, Addw]), self.dest(), d, e),
             ],
             5 => vec![
                 i(Slliw, d, a, shift & 31),
                 i(Srliw, e, a, 32 - shift & 31),
-                r(Or, self.dest(), d, e),
+                r(self.rng.pick(&[Or, Add, Xor, Addw]), self.dest(), d, e),
             ],
             // constants and addresses
             6 => vec![u(Lui, d, upper), i(Addi, e, d, low)],

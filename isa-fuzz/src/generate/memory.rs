@@ -178,7 +178,7 @@ impl Generator {
 }
 
 /// Bytes that an atomic instruction accesses.
-pub(super) fn access_size(op: Opcode) -> i32 {
+pub fn access_size(op: Opcode) -> i32 {
     if (Opcode::LrD as u8..=Opcode::AmomaxuD as u8).contains(&(op as u8)) {
         8
     } else {

@@ -15,7 +15,8 @@ mod memory;
 mod trap;
 mod word;
 
-pub use class::{Class, class};
+pub use class::{Class, class, writes_integer};
+pub use memory::access_size;
 
 use crate::layout::MEMORY_TAG;
 use crate::program::{Item, Program};

@@ -134,6 +134,7 @@ impl HostBackend {
             panic!("a fault before the first access of a block");
         };
         run_sunk(state, space, &placed.sunk_ops, point.sunk);
+        point.nans.canonicalize(state);
         state.pc = point.pc;
         let insn = insn_at(space, state.pc);
         let store = !matches!(
