@@ -184,6 +184,7 @@ pub(crate) fn copy_registers(from: &CpuState, to: &mut CpuState) {
     to.pc = from.pc;
     to.fflags = from.fflags;
     to.set_frm(from.frm as u8);
+    to.set_fp_traps(from.fp_traps());
     to.res_addr = u64::MAX;
 }
 

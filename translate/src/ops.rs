@@ -338,6 +338,22 @@ pub enum Op {
     Trap(Trap),
 }
 
+impl Op {
+    /// Whether the op may raise a floating-point flag.
+    pub fn may_raise(&self) -> bool {
+        match *self {
+            Op::FAlu { op, .. } => !matches!(op, FAluOp::Sgnj | FAluOp::Sgnjn | FAluOp::Sgnjx),
+            Op::FCmp { quiet, .. } => !quiet,
+            Op::FSqrt { .. }
+            | Op::FMa { .. }
+            | Op::FToInt { .. }
+            | Op::IntToF { .. }
+            | Op::FCvt { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// A run of guest bytes that a block was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestRange {

@@ -10,6 +10,20 @@ pub const JUMP_CACHE_ENTRIES: usize = 4096;
 /// MXCSR with every exception masked, round to nearest, no flags.
 pub const MXCSR_DEFAULT: u32 = 0x1f80;
 
+/// The exceptions that are masked in MXCSR if others than the accrued ones are to trap. RISC-V has
+/// no denormal exception: it is masked always.
+const MASKS_OF_FFLAGS: [u16; 32] = {
+    let mut masks = [0; 32];
+    let mut fflags = 0;
+    while fflags < masks.len() {
+        let f = fflags as u16;
+        masks[fflags] =
+            1 << 8 | (f & 1) << 12 | (f & 2) << 10 | (f & 4) << 8 | (f & 8) << 6 | (f & 16) << 3;
+        fflags += 1;
+    }
+    masks
+};
+
 /// One entry of the jump cache: where the host code for a guest pc begins.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -36,14 +50,26 @@ impl JumpEntry {
 pub struct Mode(pub u32);
 
 impl Mode {
-    /// The mode for a value of `frm` (0–7).
+    const FP_TRAPS: u32 = 8;
+
+    /// The mode for a value of `frm` (0–7), with flags collected by MXCSR.
     pub fn from_frm(frm: u8) -> Mode {
         Mode(u32::from(frm & 7))
+    }
+
+    /// The same with flags collected by host traps: see [`CpuState::set_fp_traps`].
+    pub fn with_fp_traps(self) -> Mode {
+        Mode(self.0 | Mode::FP_TRAPS)
     }
 
     /// The `frm` field (0–7; 5–7 are reserved: instructions that use it are illegal).
     pub fn frm(self) -> u8 {
         (self.0 & 7) as u8
+    }
+
+    /// Whether raising a flag that has not accrued yet traps.
+    pub fn fp_traps(self) -> bool {
+        self.0 & Mode::FP_TRAPS != 0
     }
 }
 
@@ -126,8 +152,8 @@ impl Consts {
 
 /// State of one vCPU. Generated code addresses every field off one host register.
 ///
-/// While generated code runs, pinned registers and the floating-point flags live in the host's
-/// registers; everywhere else this struct is the truth. Only the owning thread touches it, apart
+/// While generated code runs, pinned registers and (without [`CpuState::set_fp_traps`]) the
+/// floating-point flags live in the host's registers; everywhere else this struct is the truth. Only the owning thread touches it, apart
 /// from `request`, which anybody may set.
 #[repr(C, align(64))]
 pub struct CpuState {
@@ -136,11 +162,11 @@ pub struct CpuState {
     /// The pending-request word: generated code leaves at its next poll when it is not 0.
     pub request: AtomicU32,
     /// Accrued floating-point exceptions (NX 1, UF 2, OF 4, DZ 8, NV 16). Complete whenever
-    /// generated code is not running.
+    /// generated code is not running, and with [`CpuState::set_fp_traps`] always.
     pub fflags: u32,
     /// Guest pc: exact whenever generated code is not running.
     pub pc: u64,
-    /// Host MXCSR value that generated code runs with (its flag bits are scratch).
+    /// Host MXCSR value that generated code runs with: see [`CpuState::update_mxcsr`].
     pub mxcsr: u32,
     /// The dynamic rounding mode, `frm`, 0–7.
     pub frm: u32,
@@ -155,6 +181,9 @@ pub struct CpuState {
     pub fault_addr: u64,
     /// What a helper's faulting access wanted, and why it failed: see [`CpuState::set_fault`].
     fault_kind: u32,
+    /// 1 if raising a flag that is not in `fflags` yet traps on the host: see
+    /// [`CpuState::set_fp_traps`].
+    pub(crate) fp_traps: u32,
     /// Host stack pointer of the run loop while generated code runs.
     pub host_rsp: u64,
     /// Host MXCSR of the run loop while generated code runs.
@@ -202,7 +231,50 @@ impl CpuState {
     /// The mode blocks must have been translated for to run on this state.
     #[inline]
     pub fn mode(&self) -> Mode {
-        Mode::from_frm(self.frm as u8)
+        let mode = Mode::from_frm(self.frm as u8);
+        match self.fp_traps {
+            0 => mode,
+            _ => mode.with_fp_traps(),
+        }
+    }
+
+    /// Whether flags are collected by host traps: see [`CpuState::set_fp_traps`].
+    pub fn fp_traps(&self) -> bool {
+        self.fp_traps != 0
+    }
+
+    /// Chooses how generated code collects floating-point flags.
+    ///
+    /// * By traps: exceptions are masked on the host only if their flag has accrued. An instruction
+    ///   that raises another one takes SIGFPE before it has done anything, and is to be run by the
+    ///   interpreter. So each flag traps once, and `fflags` is always complete.
+    /// * By MXCSR, the default: no exception traps, and whoever wants to know the flags has to wait
+    ///   until the host's pipeline is empty.
+    pub fn set_fp_traps(&mut self, traps: bool) {
+        if traps == self.fp_traps() {
+            return;
+        }
+        self.fp_traps = traps.into();
+        self.update_mxcsr();
+        self.clear_jump_cache();
+    }
+
+    /// Makes `mxcsr` agree with `frm`, `fflags` and the way flags are collected. Whoever lets
+    /// generated code run after a change to them calls this.
+    #[inline]
+    pub fn update_mxcsr(&mut self) {
+        // MXCSR.RC: 0 nearest, 1 down, 2 up, 3 zero. Modes that SSE lacks run in helpers.
+        let rc = match self.frm {
+            1 => 3,
+            2 => 1,
+            3 => 2,
+            _ => 0,
+        };
+        let masks = match self.fp_traps {
+            0 => MXCSR_DEFAULT,
+            _ => u32::from(MASKS_OF_FFLAGS[(self.fflags & 0x1f) as usize]),
+        };
+        self.mxcsr = masks | rc << 13;
     }
 
     /// Sets `frm` (0–7) and the host rounding mode that goes with it.
@@ -213,14 +285,7 @@ impl CpuState {
             return;
         }
         self.frm = frm;
-        // MXCSR.RC: 0 nearest, 1 down, 2 up, 3 zero. Modes that SSE lacks run in helpers.
-        let rc = match frm {
-            1 => 3,
-            2 => 1,
-            3 => 2,
-            _ => 0,
-        };
-        self.mxcsr = MXCSR_DEFAULT | rc << 13;
+        self.update_mxcsr();
         self.clear_jump_cache();
     }
 

@@ -1,8 +1,10 @@
-//! Host SIGSEGV and SIGBUS: faults of the guest arrive as these.
+//! Host SIGSEGV, SIGBUS and SIGFPE: faults of the guest, and its first use of a floating-point
+//! flag, arrive as these.
 //!
 //! 1. A fault of a guarded access ([`crate::guarded`]) becomes its result.
-//! 2. A fault in generated code is noted in the vCPU's state and sent to the fault stub, which
-//!    spills the pinned registers and returns to the run loop. Nothing is looked up in the handler.
+//! 2. A fault or floating-point exception in generated code is noted in the vCPU's state and sent to
+//!    the fault stub, which spills the pinned registers and returns to the run loop. Nothing is
+//!    looked up in the handler.
 //! 3. A signal that somebody *sent* goes to the hook of whoever runs the guest's signals.
 //! 4. Everything else is hartscope's own crash: the handler that was there before gets it.
 //!
@@ -41,6 +43,8 @@ pub(crate) struct FaultKind {
     pub is_addressed: bool,
     /// The memory behind the mapping is gone.
     pub is_bus: bool,
+    /// No access at all: a floating-point exception that is not masked.
+    pub is_float: bool,
 }
 
 thread_local! {
@@ -58,8 +62,8 @@ pub(crate) fn current() -> *const Context {
     CURRENT.get()
 }
 
-/// Takes signals that are not faults: SIGSEGV or SIGBUS sent with `kill` and the like. Runs inside
-/// the signal handler, with its arguments.
+/// Takes signals that are not faults: [`SIGNALS`] sent with `kill` and the like. Runs inside the
+/// signal handler, with its arguments.
 pub type SentHook = fn(c_int, *mut libc::siginfo_t, *mut libc::ucontext_t);
 
 static SENT_HOOK: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
@@ -72,10 +76,11 @@ pub fn on_sent_signal(hook: SentHook) {
 
 static INSTALLED: Once = Once::new();
 
-/// The actions that were there before, of SIGSEGV and SIGBUS.
-static BEFORE: OnceLock<[libc::sigaction; 2]> = OnceLock::new();
+/// The actions that were there before, of [`SIGNALS`].
+static BEFORE: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
 
-const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
+/// The signals that are handled here. A thread that runs vCPUs must not block them.
+pub const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 
 /// Installs the handlers, once per process.
 #[inline]
@@ -90,7 +95,7 @@ fn install() {
     // SAFETY: zero is a valid `sigaction`; the calls read and write these structures only. They
     // cannot fail for these signals.
     unsafe {
-        let mut before = [MaybeUninit::<libc::sigaction>::zeroed().assume_init(); 2];
+        let mut before = [MaybeUninit::<libc::sigaction>::zeroed().assume_init(); SIGNALS.len()];
         for (signal, before) in SIGNALS.into_iter().zip(&mut before) {
             libc::sigaction(signal, ptr::null(), before);
         }
@@ -136,6 +141,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         current.kind.set(FaultKind {
             is_addressed,
             is_bus,
+            is_float: signal == libc::SIGFPE,
         });
         // SAFETY: generated code was running on this thread, so nobody else uses these fields.
         unsafe {
@@ -165,8 +171,8 @@ fn on_sent(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::uconte
 
 /// Puts the action back that was there before.
 fn restore(signal: c_int) {
-    let index = usize::from(signal == libc::SIGBUS);
-    if let Some(before) = BEFORE.get() {
+    let index = SIGNALS.iter().position(|&handled| handled == signal);
+    if let (Some(before), Some(index)) = (BEFORE.get(), index) {
         // SAFETY: an action that was in force once.
         unsafe { libc::sigaction(signal, &before[index], ptr::null_mut()) };
     }

@@ -51,6 +51,9 @@ enum Via {
 /// `fence.i`, CSR instructions and `pause` have no short form.
 const LONG_INSN: u64 = 4;
 
+/// Floating-point traps of a vCPU before it collects flags by MXCSR: each takes some microseconds.
+const MAX_FLOAT_TRAPS: u32 = 64;
+
 impl<M: VcpuMemory> Vcpu<M> {
     /// Runs host code.
     pub(crate) fn run_host_code(
@@ -162,18 +165,21 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// Makes the state precise after a fault in generated code.
     fn on_host_fault(&mut self, kind: FaultKind) -> Next {
-        add(self.counts(), Count::Faults, 1);
         let rip = self.state.exit_block;
         // SAFETY: generated code has just run there.
         let tb = unsafe { self.engine.cache().find_by_host(&self.participant, rip) };
         let Some((tb, point)) = tb.and_then(|tb| Some((tb, tb.fault_point(rip)?))) else {
-            unreachable!("generated code faulted at {rip:#x}, where it accesses no guest memory");
+            unreachable!("generated code faulted at {rip:#x}, where nothing can fault");
         };
         for op in tb.sunk_ops(point.sunk) {
             let done = interp::run_op(&mut self.state, &mut *self.memory, op);
             debug_assert!(done.is_ok(), "a sunk op is a pure register op: {op:?}");
         }
         self.state.pc = point.pc;
+        if kind.is_float {
+            return self.on_float_trap();
+        }
+        add(self.counts(), Count::Faults, 1);
         let access = GuestAccess::of(tb.bytes_at(point.pc), |reg| self.state.get(reg));
         let host_addr = kind.is_addressed.then_some(self.state.fault_addr);
         let guest_addr = host_addr.map(|host| host.wrapping_sub(self.state.guest_base));
@@ -182,6 +188,16 @@ impl<M: VcpuMemory> Vcpu<M> {
             access: access.access,
             cause: if kind.is_bus { Cause::Bus } else { Cause::Page },
         }))
+    }
+
+    /// The instruction at `pc` raises a floating-point flag that has not accrued. After many of these
+    /// the guest must be one that clears flags again and again.
+    fn on_float_trap(&mut self) -> Next {
+        self.float_traps += 1;
+        if self.float_traps == MAX_FLOAT_TRAPS {
+            self.state.set_fp_traps(false);
+        }
+        self.on_interpret()
     }
 
     /// Runs one instruction, the one at `pc`, in the interpreter.

@@ -25,7 +25,7 @@ pub struct Mailbox {
     slot: UnsafeCell<SigInfo>,
     /// Which of [`FAULTS`] somebody sent while the guest blocked them.
     held: AtomicU64,
-    held_slots: [UnsafeCell<SigInfo>; 2],
+    held_slots: [UnsafeCell<SigInfo>; vcpu::fault::SIGNALS.len()],
     /// Which of [`FAULTS`] the guest blocks.
     blocked_faults: AtomicU64,
     kicker: Kicker,
@@ -38,7 +38,7 @@ impl Mailbox {
             pending: AtomicU32::new(0),
             slot: UnsafeCell::new(SigInfo::ZERO),
             held: AtomicU64::new(0),
-            held_slots: [const { UnsafeCell::new(SigInfo::ZERO) }; 2],
+            held_slots: [const { UnsafeCell::new(SigInfo::ZERO) }; _],
             blocked_faults: AtomicU64::new(0),
             kicker,
         }
@@ -114,8 +114,9 @@ impl Mailbox {
     }
 }
 
+/// Which of [`FAULTS`] a signal is.
 fn held_index(signal: i32) -> usize {
-    usize::from(signal == libc::SIGBUS)
+    (FAULTS & (bit(signal) - 1)).count_ones() as usize
 }
 
 thread_local! {

@@ -12,8 +12,9 @@
 //! 2. At its next stop the thread takes the slot ([`deliver`]), writes a frame onto the guest's
 //!    stack ([`frame`]) and sets the host mask to the guest's new mask, upon which the kernel
 //!    delivers the next one.
-//! 3. SIGSEGV and SIGBUS are never blocked on the host, they report faults in generated code. One
-//!    that somebody sends while the guest blocks it is held in the mailbox.
+//! 3. SIGSEGV, SIGBUS and SIGFPE are never blocked on the host, they report faults and
+//!    floating-point exceptions in generated code. One that somebody sends while the guest blocks
+//!    it is held in the mailbox.
 //! 4. The highest signal, 64, is ours: it gets threads out of system calls when the guest exits.
 //!    A guest that uses it will not see it.
 
@@ -48,7 +49,8 @@ pub const fn bit(signal: i32) -> SigSet {
 }
 
 const UNBLOCKABLE: SigSet = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
-const FAULTS: SigSet = bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+/// What [`vcpu::fault`] handles.
+const FAULTS: SigSet = bit(libc::SIGSEGV) | bit(libc::SIGBUS) | bit(libc::SIGFPE);
 /// Never blocked on the host.
 const RESERVED: SigSet = FAULTS | bit(KICK);
 /// Signals that dump core unless told otherwise. Their default action runs here, so that hartscope
@@ -58,7 +60,6 @@ const CORE: SigSet = FAULTS
     | bit(libc::SIGILL)
     | bit(libc::SIGTRAP)
     | bit(libc::SIGABRT)
-    | bit(libc::SIGFPE)
     | bit(libc::SIGSYS);
 /// Ignored unless told otherwise.
 const IGNORED_BY_DEFAULT: SigSet =

@@ -99,7 +99,6 @@ impl Pass<'_> {
             | Op::Lea { .. }
             | Op::Fence
             | Op::FClass { .. }
-            | Op::IntToF { .. }
             | Op::FMvToX { .. }
             | Op::FMvFromX { .. }
             | Op::FlagsRead { .. }
@@ -113,6 +112,7 @@ impl Pass<'_> {
             | Op::FMa { .. }
             | Op::FCmp { .. }
             | Op::FToInt { .. }
+            | Op::IntToF { .. }
             | Op::FCvt { .. } => {
                 self.sunk_here = self.declared(self.sunk_here, |held| held.value);
             }

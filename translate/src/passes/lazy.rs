@@ -12,8 +12,8 @@
 //!    This order has no cycles: an op waits only if it reads no other pending register, or if
 //!    nobody pending reads its own.
 //! 3. Where the guest's state can be seen, the pending ops are run or declared sunk: everything
-//!    before polls, traps and the block's end; as `Sunk` before what may fault or leave for the
-//!    interpreter; on the way out for side exits.
+//!    before polls, traps and the block's end; as `Sunk` before what may fault, raise a flag that
+//!    traps, or leave for the interpreter; on the way out for side exits.
 //! 4. A pending op is dropped when its register is written, or when its turn comes and the
 //!    register is written again before anybody could look.
 
@@ -33,8 +33,10 @@ impl Lazy {
     pub fn run(&mut self, block: &mut Block) {
         self.input.clear();
         std::mem::swap(&mut self.input, &mut block.ops);
-        self.look_ahead();
+        let fp_traps = block.mode.fp_traps();
+        self.look_ahead(fp_traps);
         let mut pass = Pass {
+            fp_traps,
             out: &mut block.ops,
             sunk_ops: &mut block.sunk_ops,
             exits: &mut block.exits,
@@ -49,12 +51,12 @@ impl Lazy {
         }
     }
 
-    fn look_ahead(&mut self) {
+    fn look_ahead(&mut self, fp_traps: bool) {
         self.ahead.clear();
         self.ahead.resize(self.input.len(), Ahead::default());
         let (mut written, mut dead) = (0u32, 0u32);
         for (op, ahead) in self.input.iter().zip(&mut self.ahead).rev() {
-            let watched = is_watched(op);
+            let watched = is_watched(op, fp_traps);
             // What is pending before an op that may be left at is seen there.
             ahead.dead = if watched { 0 } else { dead };
             if let Some(rd) = dest(op) {
@@ -88,6 +90,8 @@ fn bit(r: Reg) -> u32 {
 }
 
 struct Pass<'a> {
+    /// Whether floating-point flags trap.
+    fp_traps: bool,
     out: &'a mut Vec<Op>,
     sunk_ops: &'a mut Vec<Op>,
     exits: &'a mut Vec<Exit>,
@@ -180,7 +184,7 @@ impl Pass<'_> {
             | Op::Sc { .. }
             | Op::CboZero { .. }
             | Op::CboTouch { .. } => self.run_all(),
-            _ if may_leave(&op) => {
+            _ if may_leave(&op, self.fp_traps) => {
                 let sunk = self.declare();
                 if sunk.len != 0 {
                     self.out.push(Op::Sunk(sunk));
@@ -724,8 +728,8 @@ fn may_wait(op: &Op) -> bool {
 }
 
 /// Ops at which somebody may look at the registers.
-fn is_watched(op: &Op) -> bool {
-    may_leave(op)
+fn is_watched(op: &Op, fp_traps: bool) -> bool {
+    may_leave(op, fp_traps)
         || matches!(
             op,
             Op::Amo { .. }
@@ -742,9 +746,11 @@ fn is_watched(op: &Op) -> bool {
         )
 }
 
-/// Ops at which the block may be left: by a fault, or for the interpreter by a badly boxed single.
-fn may_leave(op: &Op) -> bool {
+/// Ops at which the block may be left: by a fault, or for the interpreter by a badly boxed single
+/// or a floating-point flag that traps.
+fn may_leave(op: &Op, fp_traps: bool) -> bool {
     match *op {
+        _ if fp_traps && op.may_raise() => true,
         Op::Load { .. } | Op::Store { .. } | Op::FLoad { .. } | Op::FStore { .. } => true,
         Op::FAlu { fmt, .. }
         | Op::FSqrt { fmt, .. }

@@ -125,6 +125,9 @@ impl Emission<'_> {
         let mut ops = block.ops.as_slice();
         while let [op, rest @ ..] = ops {
             ops = rest;
+            if op.may_raise() && self.block.mode.fp_traps() {
+                self.fault_point();
+            }
             // A comparison and a following branch on its result share the flags.
             if let Some((pc, branch, rest)) = next_insn(rest)
                 && self.compare_and_branch(op, branch)
@@ -288,7 +291,8 @@ impl Emission<'_> {
         }
     }
 
-    /// What follows is the host code of a memory access at the current pc.
+    /// What follows is host code that may fault: an access of the instruction at the current pc, or
+    /// its floating-point exception. Until it has faulted it changes no register of the guest.
     pub(super) fn fault_point(&mut self) {
         self.faults.push(FaultPoint {
             offset: self.a.len() as u32,

@@ -1,7 +1,14 @@
 //! Floating point on host SSE/AVX/FMA, bit-exact.
 //!
-//! * MXCSR holds the dynamic rounding mode and collects the flags; x86 detects tininess after
-//!   rounding, as RISC-V does. Another static mode than the current one goes to the interpreter.
+//! * MXCSR holds the dynamic rounding mode. Another static mode goes to the interpreter.
+//! * The flags are those of the host: x86 detects tininess after rounding, as RISC-V does. Reading
+//!   them from MXCSR would empty the pipeline, so they are collected by traps: only exceptions whose
+//!   flag has accrued are masked, and `fflags` in the state is always complete. An instruction that
+//!   raises another one (or gives an exact denormal, while underflow is not masked) takes SIGFPE
+//!   before it has changed anything; it has a fault point, and is run by the interpreter, which
+//!   says which flags accrue. The next `ldmxcsr` masks them.
+//! * A guest that clears flags again and again would trap again and again: for it blocks of another
+//!   mode are made, in which MXCSR collects the flags, all exceptions masked.
 //! * x86 keeps NaN payloads, RISC-V does not: a result is compared with itself, and the rare NaN
 //!   replaced out of line.
 //! * A scalar single operation copies the upper bits of its first source, so that boxed sources
@@ -524,11 +531,18 @@ impl Emission<'_> {
         if rd.is_zero() {
             return;
         }
-        self.read_flags();
+        if self.block.mode.fp_traps() {
+            asm!(self.a; mov eax, [rbp + FFLAGS]);
+        } else {
+            self.read_flags();
+        }
         self.finish(rd, RAX);
     }
 
     pub(super) fn flags_swap(&mut self, rd: Reg, ra: Reg) {
+        if self.block.mode.fp_traps() {
+            return self.flags_swap_trapping(rd, ra);
+        }
         self.read_flags();
         if loc(ra) == loc(rd) && !rd.is_zero() {
             self.a.mov(RCX, loc(ra));
@@ -544,5 +558,21 @@ impl Emission<'_> {
             ; mov [rbp + FFLAGS], ecx
             ; ldmxcsr [rbp + MXCSR]
         );
+    }
+
+    /// Mostly the flags are restored to what they are; a change is also one of MXCSR's masks.
+    fn flags_swap_trapping(&mut self, rd: Reg, ra: Reg) {
+        self.a.mov(RCX, loc(ra));
+        asm!(self.a
+            ; mov eax, [rbp + FFLAGS]
+            ; and ecx, BYTE 31
+            ; cmp ecx, eax
+        );
+        let changed = self.a.jcc(Cc::Ne);
+        let cold = self.cold(changed, Op::FlagsSwap { rd, a: ra });
+        if !rd.is_zero() {
+            self.finish(rd, RAX);
+        }
+        self.rejoin(cold);
     }
 }

@@ -39,7 +39,7 @@ pub struct Site {
 /// What to do about a fault in the host code from `offset` to the next point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultPoint {
-    /// Offset of the access's host code.
+    /// Offset of the host code of the access, or of the floating-point operation.
     pub offset: u32,
     /// Guest pc of the instruction.
     pub pc: u64,

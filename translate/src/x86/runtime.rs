@@ -7,7 +7,7 @@ use std::mem::offset_of;
 
 use dynasmrt::DynasmApi;
 
-use super::asm::{Asm, asm};
+use super::asm::{Asm, Cc, asm};
 use super::regs::{PINNED, PINNED_F, disp};
 use crate::ops::{ExitId, Op, Trap};
 use crate::state::{Consts, CpuState};
@@ -36,7 +36,8 @@ pub(super) const fn stub_disp(index: usize) -> i32 {
     disp(offset_of!(CpuState, stubs) + 8 * index)
 }
 
-/// Runs one op on the state; gives 0, or 1 if its access faulted (the fault is in the state).
+/// Runs one op on the state; gives 0, or 1 if its access faulted (the fault is in the state). Keeps
+/// `CpuState::mxcsr` up to date.
 pub type HelperFn = unsafe extern "C" fn(*mut CpuState, *const Op) -> u32;
 
 /// Why generated code came back.
@@ -53,7 +54,8 @@ pub enum Leave {
     Stale,
     /// The instruction at `state.pc` is one for the run loop.
     Trap(Trap),
-    /// A memory access of generated code faulted at host address `state.exit_block`.
+    /// A memory access of generated code faulted at host address `state.exit_block`, or an
+    /// instruction there raised a floating-point flag that traps.
     HostFault,
     /// A helper's access faulted; `state.pc` is the instruction, the fault is in the state.
     HelperFault,
@@ -114,6 +116,7 @@ const EXIT_BLOCK: i32 = disp(offset_of!(CpuState, exit_block));
 const MXCSR: i32 = disp(offset_of!(CpuState, mxcsr));
 pub(super) const MXCSR_NOW: i32 = disp(offset_of!(CpuState, mxcsr_now));
 pub(super) const FFLAGS: i32 = disp(offset_of!(CpuState, fflags));
+const FP_TRAPS: i32 = disp(offset_of!(CpuState, fp_traps));
 pub(super) const FLAG_TABLE: i32 =
     disp(offset_of!(CpuState, consts) + offset_of!(Consts, flags_of_mxcsr));
 
@@ -180,7 +183,7 @@ impl StubCode {
             ; add rsp, BYTE 8
             ; test eax, eax
         );
-        let faulted = a.jcc(super::asm::Cc::Ne);
+        let faulted = a.jcc(Cc::Ne);
         load_pinned(&mut a);
         asm!(a; ret);
         a.bind(faulted);
@@ -231,6 +234,8 @@ impl Runtime {
     /// the guest's.
     #[inline]
     pub unsafe fn enter(&self, state: *mut CpuState, code: *const u8) -> Leave {
+        // SAFETY: this thread's, by the caller's promise.
+        unsafe { (*state).update_mxcsr() };
         Leave::from_code((self.enter)(state, code))
     }
 
@@ -263,12 +268,16 @@ fn save_pinned(a: &mut Asm) {
         let m = disp(offset_of!(CpuState, f) + 8 * usize::from(guest));
         asm!(a; vmovsd QWORD [rbp + m], Rx(host));
     }
+    // Where flags trap, all that MXCSR may have collected has accrued already.
+    a.cmp_zero_far(FP_TRAPS);
+    let complete = a.jcc(Cc::Ne);
     asm!(a
         ; stmxcsr [rbp + MXCSR_NOW]
         ; mov ecx, [rbp + MXCSR_NOW]
         ; and ecx, BYTE 0x3f
         ; movzx ecx, BYTE [rbp + rcx + FLAG_TABLE]
         ; or [rbp + FFLAGS], ecx
-        ; ldmxcsr [rbp + HOST_MXCSR]
     );
+    a.bind(complete);
+    asm!(a; ldmxcsr [rbp + HOST_MXCSR]);
 }
