@@ -22,11 +22,11 @@ pub fn write(image: &Image) -> Vec<u8> {
     let code_at = PAGE;
     let data_at = (code_at + image.code.len()).next_multiple_of(PAGE);
     let (code, data) = (image.code.len() as u64, image.data.len() as u64);
-    // permissions, file offset, address, bytes in the file, bytes in memory
+    // By address: permissions, file offset, address, bytes in the file, bytes in memory.
     let segments = [
         (R | X, code_at as u64, CODE, code, code),
-        (R | W, data_at as u64, DATA, data, data),
         (R | W, 0, SIGNAL_STACK, 0, SIGNAL_STACK_BYTES),
+        (R | W, data_at as u64, DATA, data, data),
     ];
 
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();

@@ -72,17 +72,19 @@ impl Generator {
             return vec![self.illegal()];
         }
         let end = (DATA + DATA_BYTES as u64) as i32;
-        let target = match self.rng.below(5) {
+        // No LR that succeeds: its reservation would last until some SC far away.
+        let reserves = matches!(encoding.op, Opcode::LrW | Opcode::LrD);
+        let target = match self.rng.below(if reserves { 3 } else { 5 }) {
             // around 0
             0 => self.rng.range(0, 4000),
             // behind the data
             1 => end + self.rng.range(0, 100),
-            // across its end
-            2 => end - self.rng.range(1, 7),
-            // code, which can be read
-            3 => CODE as i32 + self.rng.range(0, 64),
             // the top of the address space
-            _ => -self.rng.range(1, 2000),
+            2 => -self.rng.range(1, 2000),
+            // across the end of the data
+            3 => end - self.rng.range(1, 7),
+            // code, which can be read
+            _ => CODE as i32 + self.rng.range(0, 64),
         };
         let address = self.temp();
         let mut words = Vec::new();
