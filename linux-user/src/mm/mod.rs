@@ -215,11 +215,11 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Unlocks, then drops the blocks of those `changed` pieces that were executable.
+    /// Drops the blocks of those `changed` pieces that were executable, and unlocks. Not the other way
+    /// round: another thread may be given the addresses as soon as the lock is free, and must not
+    /// find the blocks of what was there before.
     fn invalidate(&self, layout: MutexGuard<'_, Layout>, changed: &[Piece]) {
-        let cache = layout.cache.clone();
-        drop(layout);
-        let Some(cache) = cache else { return };
+        let Some(cache) = &layout.cache else { return };
         for (range, vma) in changed {
             if vma.prot.exec() {
                 cache.invalidate_range(range.start, range.end - range.start);
