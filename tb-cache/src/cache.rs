@@ -320,7 +320,9 @@ impl TbCache {
             for tb in self.pages.blocks(page) {
                 // SAFETY: found in a record by one who is online.
                 let tb = unsafe { tb.as_ref() };
-                if !tb.is_dead() && !is_unchanged(tb, code) {
+                if !is_unchanged(tb, code) {
+                    // Also a dead block: whoever kills it may not have got as far as taking it out
+                    // of the index. With the lock, that is done.
                     self.invalidate(&mut self.chains.lock(), tb);
                 }
             }

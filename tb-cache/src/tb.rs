@@ -120,6 +120,7 @@ impl Tb {
     /// Whether the block has been invalidated. A hint: it may be at any moment.
     #[inline]
     pub fn is_dead(&self) -> bool {
+        self.life.touch();
         self.state.is_dead()
     }
 
@@ -131,12 +132,14 @@ impl Tb {
 
     /// Where the guest bytes came from.
     pub fn ranges(&self) -> &[GuestRange] {
+        self.life.touch();
         // SAFETY: rule 1.
         unsafe { self.ranges.as_ref() }
     }
 
     /// The guest bytes, range after range.
     pub fn bytes(&self) -> &[u8] {
+        self.life.touch();
         // SAFETY: rule 1.
         unsafe { self.bytes.as_ref() }
     }
@@ -187,6 +190,7 @@ impl Tb {
     }
 
     pub(crate) fn state(&self) -> &State {
+        self.life.touch();
         &self.state
     }
 

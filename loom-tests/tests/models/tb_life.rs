@@ -6,7 +6,7 @@ use epoch::sync::thread;
 use tb_cache::{Insert, Tb};
 
 use crate::support::explore;
-use crate::world::{Kind, World, displacement, key};
+use crate::world::{Kind, Vcpu, World, displacement, key};
 
 /// Code changes by `change` while it is translated: no block of the old code stays.
 fn translate_beside(change: fn(&World)) {
@@ -58,6 +58,128 @@ fn code_is_written() {
         writing.fence_i();
         translator.join().unwrap();
         assert!(writing.is_fresh(0), "old code lives on");
+    });
+}
+
+/// Two harts execute `fence.i`, one of them after having written code: from then on it does not find
+/// what was there before. `main_writes` says which of the two it is.
+fn two_fences(main_writes: bool) {
+    explore(&["invalidated"], move |coverage| {
+        let world = World::writable();
+        let mut vcpu = world.vcpu();
+        let other = world.vcpu();
+        assert!(matches!(vcpu.translate(0, Kind::Ops), Insert::Published(_)));
+        if !main_writes {
+            world.write_data(0);
+        }
+        let fence = |vcpu: Vcpu| move || vcpu.fence_i();
+        let write = |vcpu: Vcpu| {
+            let world = Arc::clone(&world);
+            move || {
+                world.write(0);
+                vcpu.fence_i();
+                assert!(vcpu.is_fresh(0), "old code after a fence.i");
+            }
+        };
+        let beside = match main_writes {
+            true => thread::spawn(fence(other)),
+            false => thread::spawn(write(other)),
+        };
+        match main_writes {
+            true => write(vcpu)(),
+            false => fence(vcpu)(),
+        }
+        beside.join().unwrap();
+        assert_eq!(world.cache.stats().invalidated, 1);
+        coverage.reached("invalidated");
+    });
+}
+
+/// The write comes after all, before, or in the middle of the other hart's `fence.i`.
+#[test]
+fn fence_beside_a_writer() {
+    two_fences(true);
+}
+
+/// The page has been written before, so that both have something to do.
+#[test]
+fn writer_beside_a_fence() {
+    two_fences(false);
+}
+
+/// A page is mapped anew while one vCPU translates from it, and its record is made anew by another
+/// vCPU, which has not watched the page yet. Then the page is written.
+#[test]
+fn record_is_made_anew() {
+    explore(&["published", "changed"], |coverage| {
+        let world = World::writable();
+        let mut vcpu = world.vcpu();
+        let mut other = world.vcpu();
+        let threads = [
+            {
+                let world = Arc::clone(&world);
+                thread::spawn(move || world.remap(0))
+            },
+            thread::spawn(move || {
+                let _ = other.translate(0, Kind::Ops);
+            }),
+        ];
+        let published = matches!(vcpu.translate(0, Kind::Ops), Insert::Published(_));
+        coverage.either(published, "published", "changed");
+        world.write(0);
+        vcpu.fence_i();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        // A block that was translated beside the `fence.i` is of the new code, too.
+        assert!(vcpu.is_fresh(0), "old code lives on");
+    });
+}
+
+/// A block of two pages is killed through one of them while it is registered on the other. When its
+/// memory has been freed, nobody looks at it through either.
+#[test]
+fn killed_between_pages() {
+    explore(&["published", "changed"], |coverage| {
+        let world = World::new();
+        let mut translating = world.vcpu();
+        let translator = {
+            let coverage = Arc::clone(coverage);
+            thread::spawn(move || {
+                let inserted = translating.translate(0, Kind::TwoPages);
+                let published = matches!(inserted, Insert::Published(_));
+                coverage.either(published, "published", "changed");
+                // Evicts the arena.
+                let _ = translating.translate(2, Kind::ManyOps);
+            })
+        };
+        world.remap(0);
+        translator.join().unwrap();
+        assert_eq!(world.domain.pending(), 0, "the arena is free");
+        world.remap(1);
+    });
+}
+
+/// Code is mapped anew while its block is evicted.
+#[test]
+fn evicted_while_invalidated() {
+    explore(&["invalidated", "evicted first"], |coverage| {
+        let world = World::new();
+        let mut vcpu = world.vcpu();
+        let first = vcpu.translate(0, Kind::ManyOps);
+        assert!(matches!(first, Insert::Published(_)));
+        let evicter = thread::spawn(move || {
+            let _ = vcpu.translate(1, Kind::ManyOps);
+        });
+        // By a thread that is no participant.
+        world.remap(0);
+        evicter.join().unwrap();
+        coverage.either(
+            world.cache.stats().invalidated == 1,
+            "invalidated",
+            "evicted first",
+        );
+        world.remap(0);
     });
 }
 

@@ -1,5 +1,6 @@
 //! A guest in miniature: every page holds one block, whose guest bytes are the page's version.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use epoch::sync::Mutex;
@@ -40,6 +41,8 @@ pub enum Kind {
     Ops,
     /// So many ops that an arena holds one block.
     ManyOps,
+    /// The same, from two pages: the key's and the next.
+    TwoPages,
     /// Host code.
     Code,
 }
@@ -92,6 +95,9 @@ impl World {
 
     /// Maps something else, as `mmap` over the old mapping would.
     pub fn remap(&self, page: u64) {
+        if let Some(protected) = &self.protected {
+            protected.lock()[page as usize] = false;
+        }
         self.change(page);
         self.cache.invalidate_range(pc(page), PAGE_SIZE);
     }
@@ -104,12 +110,21 @@ impl World {
 
     /// Writes a page, as a guest's store would.
     pub fn write(&self, page: u64) {
+        self.write_then(page, || self.change(page));
+    }
+
+    /// Writes data that lies in a page beside the code.
+    pub fn write_data(&self, page: u64) {
+        self.write_then(page, || ());
+    }
+
+    fn write_then(&self, page: u64, store: impl FnOnce()) {
         let protected = self.protected.as_ref().expect("a writable world");
         let mut protected = protected.lock();
         if std::mem::take(&mut protected[page as usize]) {
             self.cache.page_written(pc(page));
         }
-        self.change(page);
+        store();
     }
 
     fn change(&self, page: u64) {
@@ -160,12 +175,12 @@ impl Vcpu {
     /// Translates a page's block and inserts it.
     pub fn translate(&mut self, page: u64, kind: Kind) -> Insert<'_> {
         let ticket = self.world.cache.ticket();
-        let mut bytes = [0; 8];
-        self.world
-            .cache
-            .watched(&*self.world)
-            .fetch(pc(page), &mut bytes);
-        let block = block(page, &bytes, kind);
+        let pages = match kind {
+            Kind::TwoPages => page..page + 2,
+            _ => page..page + 1,
+        };
+        let code = self.world.cache.watched(&*self.world);
+        let block = block(page, pages, &code, kind);
         let mut host = host_code();
         let translation = Translation {
             key: key(page),
@@ -210,11 +225,22 @@ pub fn displacement(tb: &Tb) -> i32 {
     unsafe { at.read_unaligned() }
 }
 
-fn block(page: u64, bytes: &[u8], kind: Kind) -> Block {
+fn block(page: u64, pages: Range<u64>, code: &dyn GuestCode, kind: Kind) -> Block {
     let ops = match kind {
-        Kind::ManyOps => 12_000 / size_of::<Op>(),
+        Kind::ManyOps | Kind::TwoPages => 12_000 / size_of::<Op>(),
         Kind::Ops | Kind::Code => 0,
     };
+    let mut ranges = Vec::new();
+    let mut bytes = Vec::new();
+    for page in pages {
+        let mut word = [0; 8];
+        code.fetch(pc(page), &mut word);
+        bytes.extend(word);
+        ranges.push(GuestRange {
+            start: pc(page),
+            len: word.len() as u32,
+        });
+    }
     Block {
         pc: pc(page),
         ops: std::iter::repeat_n(Op::Fence, ops)
@@ -225,11 +251,8 @@ fn block(page: u64, bytes: &[u8], kind: Kind) -> Block {
             sunk: SunkRange::EMPTY,
             poll: false,
         }],
-        ranges: vec![GuestRange {
-            start: pc(page),
-            len: bytes.len() as u32,
-        }],
-        bytes: bytes.to_vec(),
+        ranges,
+        bytes,
         n_insns: 1,
         ..Block::default()
     }
