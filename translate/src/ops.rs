@@ -292,6 +292,8 @@ pub enum Op {
 
     Load { rd: Reg, addr: Addr, size: Size, signed: bool },
     Store { rs: Reg, addr: Addr, size: Size },
+    /// Stores the low bytes of the sign-extended constant.
+    StoreImm { value: i32, addr: Addr, size: Size },
     /// Sizes B4 and B8 only; the address must be aligned (else a misaligned fault).
     Amo { op: AmoOp, rd: Reg, addr: Reg, src: Reg, size: Size },
     /// Load and make a reservation. Alignment as for `Amo`.

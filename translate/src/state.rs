@@ -28,20 +28,21 @@ const MASKS_OF_FFLAGS: [u16; 32] = {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct JumpEntry {
-    /// Guest pc; [`JumpEntry::NO_PC`] if the entry is empty.
+    /// Guest pc; of an empty entry, one that belongs to another entry.
     pub pc: u64,
     /// Host address of the block's indirect entry.
     pub code: u64,
 }
 
 impl JumpEntry {
-    /// No instruction has an odd address.
-    pub const NO_PC: u64 = 1;
-    /// Matches no pc.
-    pub const EMPTY: JumpEntry = JumpEntry {
-        pc: JumpEntry::NO_PC,
-        code: 0,
-    };
+    /// What is in entry `index` when it is empty: a pc, odd or even, that is looked for here never
+    /// has these index bits.
+    fn empty(index: usize) -> JumpEntry {
+        JumpEntry {
+            pc: (index as u64 ^ 1) << 1,
+            code: 0,
+        }
+    }
 }
 
 /// The static part of the execution state that blocks are specialised for: part of a block's key.
@@ -219,7 +220,9 @@ impl CpuState {
 
     /// Forgets every jump target.
     pub fn clear_jump_cache(&mut self) {
-        self.jump_cache.fill(JumpEntry::EMPTY);
+        for (index, entry) in self.jump_cache.iter_mut().enumerate() {
+            *entry = JumpEntry::empty(index);
+        }
     }
 
     /// The entry that generated code looks at for `pc`.

@@ -175,6 +175,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             let done = interp::run_op(&mut self.state, &mut *self.memory, op);
             debug_assert!(done.is_ok(), "a sunk op is a pure register op: {op:?}");
         }
+        point.nans.canonicalize(&mut self.state);
         self.state.pc = point.pc;
         if kind.is_float {
             return self.on_float_trap();

@@ -7,8 +7,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use translate::frontend::{self, Limits};
+use translate::passes::Optimizer;
 use translate::x86::{Emitter, HostCode};
-use translate::{Block, GuestCode, Mode, passes};
+use translate::{Block, GuestCode, Mode};
 
 use crate::cpu_time::CpuTime;
 use crate::guest::Guest;
@@ -22,13 +23,13 @@ pub fn translate(c: &mut Criterion<CpuTime>) {
     let guest = Guest::build("json");
     let starts = guest.block_starts();
     let limits = Limits::default();
-    let (mut block, mut host, mut emitter) =
-        (Block::default(), HostCode::default(), Emitter::new());
+    let (mut block, mut host) = (Block::default(), HostCode::default());
+    let (mut optimizer, mut emitter) = (Optimizer::default(), Emitter::new());
 
     let (mut insns, mut bytes) = (0, 0);
     for &pc in &starts {
         front_end(&guest, pc, &limits, &mut block);
-        passes::optimize(&mut block);
+        optimizer.run(&mut block);
         emitter.emit(&block, &mut host);
         insns += u64::from(block.n_insns);
         bytes += host.bytes.len();
@@ -54,7 +55,7 @@ pub fn translate(c: &mut Criterion<CpuTime>) {
         b.iter(|| {
             for &pc in &starts {
                 front_end(&guest, pc, &limits, &mut block);
-                passes::optimize(&mut block);
+                optimizer.run(&mut block);
                 black_box(&block);
             }
         });
@@ -63,7 +64,7 @@ pub fn translate(c: &mut Criterion<CpuTime>) {
         b.iter(|| {
             for &pc in &starts {
                 front_end(&guest, pc, &limits, &mut block);
-                passes::optimize(&mut block);
+                optimizer.run(&mut block);
                 emitter.emit(&block, &mut host);
                 black_box(&host);
             }

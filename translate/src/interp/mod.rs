@@ -169,6 +169,9 @@ pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Res
         Op::Store { rs, addr, size } => {
             mem.store(effective(state, addr), size, state.get(rs))?;
         }
+        Op::StoreImm { value, addr, size } => {
+            mem.store(effective(state, addr), size, i64::from(value) as u64)?;
+        }
         Op::Amo {
             op,
             rd,

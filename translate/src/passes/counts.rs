@@ -105,6 +105,7 @@ impl Pass<'_> {
             | Op::FlagsSwap { .. } => {}
             Op::Load { .. }
             | Op::Store { .. }
+            | Op::StoreImm { .. }
             | Op::FLoad { .. }
             | Op::FStore { .. }
             | Op::FAlu { .. }

@@ -332,26 +332,24 @@ impl Pass<'_> {
                 (Op::FStore { addr, fs, fmt }, done)
             }
             Op::Store { addr, rs, size } => {
-                let (addr, mut done) = self.address(addr);
-                let mut value = rs;
-                if let Some(Op::Const { value: 0, .. }) = self.pending(rs)
-                    && (addr.base != rs && addr.index != rs)
-                {
-                    value = Reg::ZERO;
-                    done |= 1 << rs.index();
+                // A register that is both value and address runs for the value.
+                let own = (1 << rs.index()) & !1;
+                let (absorbed, mut done) = self.address(addr);
+                done &= !own;
+                match self.small_const(rs) {
+                    Some(value) if addr.base != rs && addr.index != rs => {
+                        let addr = absorbed;
+                        (Op::StoreImm { value, addr, size }, done | own)
+                    }
+                    _ => (
+                        Op::Store {
+                            addr: absorbed,
+                            rs,
+                            size,
+                        },
+                        done,
+                    ),
                 }
-                // A register that is both value and address must run for the value.
-                if value == rs && self.pending(rs).is_some() {
-                    done &= !(1 << rs.index());
-                }
-                (
-                    Op::Store {
-                        addr,
-                        rs: value,
-                        size,
-                    },
-                    done,
-                )
             }
             Op::Alu { op, w, rd, a, b } => self.alu(op, w, rd, a, b),
             Op::AluImm { op, w, rd, a, imm } => self.alu_imm(op, w, rd, a, imm),
@@ -751,7 +749,11 @@ fn is_watched(op: &Op, fp_traps: bool) -> bool {
 fn may_leave(op: &Op, fp_traps: bool) -> bool {
     match *op {
         _ if fp_traps && op.may_raise() => true,
-        Op::Load { .. } | Op::Store { .. } | Op::FLoad { .. } | Op::FStore { .. } => true,
+        Op::Load { .. }
+        | Op::Store { .. }
+        | Op::StoreImm { .. }
+        | Op::FLoad { .. }
+        | Op::FStore { .. } => true,
         Op::FAlu { fmt, .. }
         | Op::FSqrt { fmt, .. }
         | Op::FMa { fmt, .. }

@@ -65,6 +65,7 @@ pub fn sources(op: &Op) -> u32 {
         } => bit(a) | bit(b),
         Op::Lea { addr, .. }
         | Op::Load { addr, .. }
+        | Op::StoreImm { addr, .. }
         | Op::FLoad { addr, .. }
         | Op::FStore { addr, .. } => of_addr(addr),
         Op::Store { rs, addr, .. } => bit(rs) | of_addr(addr),

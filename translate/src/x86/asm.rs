@@ -10,6 +10,8 @@ use crate::ops::Width;
 pub struct Asm {
     /// The bytes so far.
     pub code: Vec<u8>,
+    /// The slot that the last instruction stored `rax` to, and where that instruction ends.
+    stored: Option<(i8, usize)>,
 }
 
 impl Extend<u8> for Asm {
@@ -158,10 +160,25 @@ macro_rules! by_bin {
 }
 
 impl Asm {
-    /// Bytes so far.
+    /// An assembler that reuses a buffer.
+    pub fn reusing(mut code: Vec<u8>) -> Asm {
+        code.clear();
+        Asm { code, stored: None }
+    }
+
+    /// Where the next instruction goes. Somebody may jump there: nothing is known of registers.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn label(&mut self) -> usize {
+        self.stored = None;
         self.code.len()
+    }
+
+    /// `rax` instead of the slot that it has just been stored to.
+    fn fresh(&self, s: Loc) -> Loc {
+        match (s, self.stored) {
+            (Loc::M(m), Some((slot, end))) if m == slot && end == self.code.len() => Loc::R(RAX),
+            _ => s,
+        }
     }
 
     /// `op d, s`.
@@ -170,6 +187,7 @@ impl Asm {
         macro_rules! rr32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), Rd($s)) } }
         macro_rules! rm64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), [BYTE rbp + $s]) } }
         macro_rules! rm32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), [BYTE rbp + $s]) } }
+        let s = if d == RAX { s } else { self.fresh(s) };
         match (w, s) {
             (Width::W64, Loc::R(s)) => by_bin!(op, rr64, d, s),
             (Width::W32, Loc::R(s)) => by_bin!(op, rr32, d, s),
@@ -290,7 +308,7 @@ impl Asm {
 
     /// `mov d, s` (64 bits), unless they are the same.
     pub fn mov(&mut self, d: u8, s: Loc) {
-        match s {
+        match self.fresh(s) {
             Loc::R(s) if s == d => {}
             Loc::R(s) => asm!(self; mov Rq(d), Rq(s)),
             Loc::M(s) => asm!(self; mov Rq(d), [BYTE rbp + s]),
@@ -299,7 +317,7 @@ impl Asm {
 
     /// `mov d, s` of the low 32 bits, which clears the upper ones.
     pub fn mov32(&mut self, d: u8, s: Loc) {
-        match s {
+        match self.fresh(s) {
             Loc::R(s) => asm!(self; mov Rd(d), Rd(s)),
             Loc::M(s) => asm!(self; mov Rd(d), [BYTE rbp + s]),
         }
@@ -309,7 +327,12 @@ impl Asm {
     pub fn store(&mut self, d: Loc, s: u8) {
         match d {
             Loc::R(d) => self.mov(d, Loc::R(s)),
-            Loc::M(d) => asm!(self; mov [BYTE rbp + d], Rq(s)),
+            Loc::M(d) => {
+                asm!(self; mov [BYTE rbp + d], Rq(s));
+                if s == RAX {
+                    self.stored = Some((d, self.code.len()));
+                }
+            }
         }
     }
 
@@ -337,7 +360,7 @@ impl Asm {
 
     /// `movsxd d, s`.
     pub fn sext32(&mut self, d: u8, s: Loc) {
-        match s {
+        match self.fresh(s) {
             Loc::R(s) if s == RAX && d == RAX => asm!(self; cdqe),
             Loc::R(s) => asm!(self; movsxd Rq(d), Rd(s)),
             Loc::M(s) => asm!(self; movsxd Rq(d), DWORD [BYTE rbp + s]),
@@ -386,7 +409,7 @@ impl Asm {
 
     /// Makes `fixup` lead to here.
     pub fn bind(&mut self, fixup: Fixup) {
-        let target = self.code.len();
+        let target = self.label();
         self.bind_to(fixup, target);
     }
 

@@ -8,11 +8,11 @@ use std::mem::offset_of;
 
 use dynasmrt::DynasmApi;
 
-use super::Site;
 use super::asm::{Bin, Cc, Mem, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::regs::{Loc, RAX, disp, loc};
 use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, STUB_LINK, STUB_POLL, stub_disp};
+use super::{Nans, Site};
 use crate::ops::{Cond, ExitId, Op, Reg, SunkRange, Trap, Width};
 use crate::state::{CpuState, JUMP_CACHE_ENTRIES};
 
@@ -55,7 +55,14 @@ impl Emission<'_> {
 
     /// Leaves at `pc` if a request is pending. Apart from the sunk ops here, the registers must be as
     /// the guest expects them.
+    ///
+    /// The first poll of a superblock does for all: every later way out has passed it, and so has
+    /// every guest cycle through one.
     pub(super) fn poll(&mut self, pc: u64) {
+        self.settle_all();
+        if std::mem::replace(&mut self.polled, true) {
+            return;
+        }
         self.a.cmp_zero_far(REQUEST);
         let fixup = self.a.jcc(Cc::Ne);
         self.colds.push(Cold {
@@ -119,9 +126,10 @@ impl Emission<'_> {
     /// Leaves through `exit` if the flags say `cc`.
     pub(super) fn branch_on(&mut self, cc: Cc, exit: ExitId) {
         let sunk = self.block.exits[usize::from(exit)].sunk;
-        if sunk.len != 0 {
+        if sunk.len != 0 || !self.nans.is_empty() {
             let fixup = self.a.jcc(cc);
-            let kind = ColdKind::SunkExit { exit, sunk };
+            let nans = self.nans;
+            let kind = ColdKind::SunkExit { exit, sunk, nans };
             self.colds.push(Cold {
                 fixup,
                 back: 0,
@@ -155,6 +163,7 @@ impl Emission<'_> {
     pub(super) fn jump(&mut self, exit: ExitId) {
         let e = self.block.exits[usize::from(exit)];
         self.sunk(e.sunk);
+        self.settle_all();
         if e.poll {
             self.poll(e.target);
         }
@@ -167,7 +176,8 @@ impl Emission<'_> {
         self.site(exit, fixup);
     }
 
-    pub(super) fn cold_sunk_exit(&mut self, exit: ExitId, sunk: SunkRange) {
+    pub(super) fn cold_sunk_exit(&mut self, exit: ExitId, sunk: SunkRange, nans: Nans) {
+        self.cold_settle(nans);
         self.sunk(sunk);
         self.jump_site(exit);
     }
@@ -175,14 +185,14 @@ impl Emission<'_> {
     /// The stub of an exit that is not linked.
     pub(super) fn cold_exit(&mut self, exit: ExitId, site: usize) {
         let s = &mut self.sites[site];
-        s.unlinked = (self.a.len() as i64 - (i64::from(s.disp) + 4)) as i32;
+        s.unlinked = (self.a.label() as i64 - (i64::from(s.disp) + 4)) as i32;
         self.set_pc(self.block.exits[usize::from(exit)].target);
         // The return address of the call and its distance from here tell where the block begins.
         const CALL: usize = 5 + 6;
-        let after = (self.a.len() + CALL) as u32;
+        let after = (self.a.label() + CALL) as u32;
         let code = after << 16 | u32::from(exit);
         asm!(self.a; mov eax, DWORD code as i32; call QWORD [rbp + stub_disp(STUB_LINK)]);
-        debug_assert_eq!(self.a.len(), after as usize);
+        debug_assert_eq!(self.a.label(), after as usize);
     }
 
     /// Ops of a way out.
@@ -195,8 +205,12 @@ impl Emission<'_> {
 
     pub(super) fn jump_reg(&mut self, rd: Reg, ra: Reg, disp: i32, link: u64) {
         self.poll(self.pc);
-        match (loc(ra), disp) {
-            (a, 0) => self.a.mov(RAX, a),
+        let target = match (loc(ra), disp) {
+            (Loc::R(a), 0) if rd != ra => a,
+            (a, 0) => {
+                self.a.mov(RAX, a);
+                RAX
+            }
             (Loc::R(a), _) => {
                 let m = Mem {
                     base: Some(a),
@@ -205,42 +219,44 @@ impl Emission<'_> {
                     disp,
                 };
                 self.a.lea(RAX, m);
+                RAX
             }
             (a, _) => {
                 self.a.mov(RAX, a);
                 self.a.bin_imm(Bin::Add, Width::W64, Loc::R(RAX), disp);
+                RAX
             }
-        }
-        asm!(self.a; and rax, BYTE -2);
+        };
         if !rd.is_zero() {
             match i32::try_from(link) {
                 Ok(_) => self.constant(rd, link as i64),
                 Err(_) => {
-                    // rax is taken by the target.
+                    // rax may be taken by the target.
                     asm!(self.a; mov rcx, QWORD link as i64);
                     self.a.store(loc(rd), super::regs::RCX);
                 }
             }
         }
-        asm!(self.a
-            ; mov ecx, eax
-            ; and ecx, DWORD JUMP_MASK
-            ; cmp rax, [rbp + rcx * 8 + JUMP_CACHE]
-        );
+        // Bit 0 of the target does not count; an odd one is never in the cache, and is cleared on
+        // the way out.
+        self.a.mov32(super::regs::RCX, Loc::R(target));
+        asm!(self.a; and ecx, DWORD JUMP_MASK; cmp Rq(target), [rbp + rcx * 8 + JUMP_CACHE]);
         let fixup = self.a.jcc(Cc::Ne);
         self.colds.push(Cold {
             fixup,
             back: 0,
-            kind: ColdKind::Indirect,
+            kind: ColdKind::Indirect { target },
         });
         asm!(self.a; jmp QWORD [rbp + rcx * 8 + JUMP_CACHE + 8]);
     }
 
-    pub(super) fn cold_indirect(&mut self) {
-        asm!(self.a; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(STUB_INDIRECT)]);
+    pub(super) fn cold_indirect(&mut self, target: u8) {
+        self.a.mov(RAX, Loc::R(target));
+        asm!(self.a; and rax, BYTE -2; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(STUB_INDIRECT)]);
     }
 
     pub(super) fn trap(&mut self, trap: Trap) {
+        self.settle_all();
         self.set_pc(self.pc);
         let code = LEAVE_TRAP + trap as u32;
         asm!(self.a; mov eax, DWORD code as i32; jmp QWORD [rbp + stub_disp(STUB_EXIT)]);

@@ -6,7 +6,7 @@ use super::asm::{Asm, Fixup, asm};
 use super::control::PC;
 use super::regs::disp;
 use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp};
-use super::{FaultPoint, HostCode, Site};
+use super::{FaultPoint, HostCode, Nans, Site};
 use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
 
 /// Out-of-line code to come.
@@ -22,19 +22,27 @@ pub(super) enum ColdKind {
     /// Run the op in the interpreter, come back.
     Helper { op: Op, pc: u64 },
     /// Run the sunk ops, and leave: the interpreter goes on at `pc`.
-    Interpret { pc: u64, sunk: SunkRange },
+    Interpret {
+        pc: u64,
+        sunk: SunkRange,
+        nans: Nans,
+    },
     /// The result of a quiet comparison with a NaN, come back.
     Unordered { rd: Reg },
-    /// Put the canonical NaN into `d`, come back.
-    Nan { d: u8, fmt: Fmt },
+    /// Put the canonical NaN for those of `a` and `b` that are NaNs, come back.
+    Nan { a: u8, b: u8, fmt: Fmt },
     /// Run the sunk ops, and leave with `pc` because a request is pending.
     Poll { pc: u64, sunk: SunkRange },
-    /// The jump cache missed.
-    Indirect,
+    /// The jump cache missed the pc in `target`.
+    Indirect { target: u8 },
     /// The stub of an unlinked exit.
     Exit { exit: ExitId, site: usize },
-    /// Run the exit's sunk ops, then its jump.
-    SunkExit { exit: ExitId, sunk: SunkRange },
+    /// Settle, run the exit's sunk ops, then its jump.
+    SunkExit {
+        exit: ExitId,
+        sunk: SunkRange,
+        nans: Nans,
+    },
 }
 
 /// Buffers that live from block to block.
@@ -55,6 +63,10 @@ pub(super) struct Emission<'a> {
     pub(super) sunk_here: SunkRange,
     /// Floating-point registers known to hold a boxed single.
     pub(super) boxed: u32,
+    /// Registers whose NaNs may not be canonical.
+    pub(super) nans: Nans,
+    /// Whether this superblock has looked for requests.
+    pub(super) polled: bool,
     /// Whether the current op has been emitted together with a look at the next one.
     compared: bool,
     pub(super) colds: Vec<Cold>,
@@ -70,13 +82,13 @@ const ENTRY_SLOT: usize = 8;
 
 pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     let mut e = Emission {
-        a: Asm {
-            code: std::mem::take(&mut out.bytes),
-        },
+        a: Asm::reusing(std::mem::take(&mut out.bytes)),
         block,
         pc: block.pc,
         sunk_here: SunkRange::EMPTY,
         boxed: 0,
+        nans: Nans::default(),
+        polled: false,
         compared: false,
         colds: std::mem::take(&mut buffers.colds),
         sites: std::mem::take(&mut out.sites),
@@ -84,15 +96,14 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         helper_ops: std::mem::take(&mut buffers.helper_ops),
         helper_fixups: std::mem::take(&mut buffers.helper_fixups),
     };
-    e.a.code.clear();
     e.sites.clear();
     e.faults.clear();
     e.helper_ops.clear();
     e.helper_fixups.clear();
     e.a.nop(ENTRY_SLOT);
-    out.chain_entry = e.a.len() as u32;
+    out.chain_entry = e.a.label() as u32;
     e.hot();
-    out.stale_stub = e.a.len() as u32;
+    out.stale_stub = e.a.label() as u32;
     e.stale_stub();
     e.cold_code();
     e.colds.clear();
@@ -211,6 +222,7 @@ impl Emission<'_> {
                 signed,
             } => self.load(rd, addr, size, signed),
             Op::Store { rs, addr, size } => self.store(rs, addr, size),
+            Op::StoreImm { value, addr, size } => self.store_imm(value, addr, size),
             Op::Amo {
                 op,
                 rd,
@@ -295,14 +307,16 @@ impl Emission<'_> {
     /// its floating-point exception. Until it has faulted it changes no register of the guest.
     pub(super) fn fault_point(&mut self) {
         self.faults.push(FaultPoint {
-            offset: self.a.len() as u32,
+            offset: self.a.code.len() as u32,
             pc: self.pc,
             sunk: self.sunk_here,
+            nans: self.nans,
         });
     }
 
     /// Runs `op` in the interpreter, in line.
     pub(super) fn helper(&mut self, op: Op) {
+        self.settle_all();
         let pc = self.pc;
         self.call_helper(op, pc);
     }
@@ -311,6 +325,7 @@ impl Emission<'_> {
     pub(super) fn helper_f(&mut self, op: Op, result: Option<(FReg, Fmt)>) {
         self.helper(op);
         if let Some((fd, fmt)) = result {
+            self.nans.remove(fd);
             match fmt {
                 Fmt::S => self.boxed |= 1 << fd.index(),
                 Fmt::D => self.boxed &= !(1 << fd.index()),
@@ -325,7 +340,7 @@ impl Emission<'_> {
         }
         asm!(self.a; mov rax, QWORD 0);
         self.helper_fixups
-            .push((self.a.len() - 8, self.helper_ops.len()));
+            .push((self.a.code.len() - 8, self.helper_ops.len()));
         self.helper_ops.push(op);
         asm!(self.a; call QWORD [rbp + stub_disp(STUB_HELPER)]);
     }
@@ -342,7 +357,7 @@ impl Emission<'_> {
 
     /// `cold` comes back here.
     pub(super) fn rejoin(&mut self, cold: Cold) {
-        let back = self.a.len();
+        let back = self.a.label();
         self.colds.push(Cold { back, ..cold });
     }
 
@@ -374,7 +389,8 @@ impl Emission<'_> {
                     self.call_helper(op, pc);
                     self.jump_back(back);
                 }
-                ColdKind::Interpret { pc, sunk } => {
+                ColdKind::Interpret { pc, sunk, nans } => {
+                    self.cold_settle(nans);
                     let block = self.block;
                     for op in &block.sunk_ops[sunk.range()] {
                         self.op(op);
@@ -386,14 +402,14 @@ impl Emission<'_> {
                     self.cold_unordered(rd);
                     self.jump_back(back);
                 }
-                ColdKind::Nan { d, fmt } => {
-                    self.cold_nan(d, fmt);
+                ColdKind::Nan { a, b, fmt } => {
+                    self.cold_nan(a, b, fmt);
                     self.jump_back(back);
                 }
                 ColdKind::Poll { pc, sunk } => self.cold_poll(pc, sunk),
-                ColdKind::Indirect => self.cold_indirect(),
+                ColdKind::Indirect { target } => self.cold_indirect(target),
                 ColdKind::Exit { exit, site } => self.cold_exit(exit, site),
-                ColdKind::SunkExit { exit, sunk } => self.cold_sunk_exit(exit, sunk),
+                ColdKind::SunkExit { exit, sunk, nans } => self.cold_sunk_exit(exit, sunk, nans),
             }
             i += 1;
         }

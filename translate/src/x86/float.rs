@@ -9,8 +9,7 @@
 //!   says which flags accrue. The next `ldmxcsr` masks them.
 //! * A guest that clears flags again and again would trap again and again: for it blocks of another
 //!   mode are made, in which MXCSR collects the flags, all exceptions masked.
-//! * x86 keeps NaN payloads, RISC-V does not: a result is compared with itself, and the rare NaN
-//!   replaced out of line.
+//! * x86 keeps NaN payloads, RISC-V does not: see `nans`.
 //! * A scalar single operation copies the upper bits of its first source, so that boxed sources
 //!   give a boxed result. A register that is not known to be boxed is tested once per block; a
 //!   badly boxed one sends the instruction to the interpreter.
@@ -53,6 +52,7 @@ impl Emission<'_> {
             FLoc::R(r) => asm!(self.a; vmovaps Rx(r), Rx(d)),
             FLoc::M(slot) => asm!(self.a; vmovsd QWORD [rbp + slot], Rx(d)),
         }
+        self.nans.remove(fd);
         match fmt {
             Fmt::S => self.boxed |= 1 << fd.index(),
             Fmt::D => self.boxed &= !(1 << fd.index()),
@@ -61,6 +61,13 @@ impl Emission<'_> {
 
     /// `f` in some vector register, `scratch` if it is not pinned; a single is known to be boxed.
     fn f_in(&mut self, f: FReg, scratch: u8, fmt: Fmt) -> u8 {
+        let other = match fmt {
+            Fmt::S => Fmt::D,
+            Fmt::D => Fmt::S,
+        };
+        if self.nans.has(f, other) {
+            self.settle(f);
+        }
         let r = match loc_f(f) {
             FLoc::R(r) => r,
             FLoc::M(slot) => {
@@ -74,6 +81,7 @@ impl Emission<'_> {
             let kind = ColdKind::Interpret {
                 pc: self.pc,
                 sunk: self.sunk_here,
+                nans: self.nans,
             };
             self.colds.push(Cold {
                 fixup,
@@ -85,21 +93,31 @@ impl Emission<'_> {
         r
     }
 
-    /// Replaces a NaN in `d` by the canonical one.
-    fn canonical(&mut self, d: u8, fmt: Fmt) {
-        match fmt {
-            Fmt::D => asm!(self.a; vucomisd Rx(d), Rx(d)),
-            Fmt::S => asm!(self.a; vucomiss Rx(d), Rx(d)),
+    /// Completes arithmetic that left its result, which may be any NaN, in `d`.
+    fn f_result(&mut self, fd: FReg, d: u8, fmt: Fmt) {
+        match loc_f(fd) {
+            FLoc::R(_) => {
+                self.f_finish(fd, d, fmt);
+                self.nans.add(fd, fmt);
+            }
+            FLoc::M(_) => {
+                match fmt {
+                    Fmt::D => asm!(self.a; vucomisd Rx(d), Rx(d)),
+                    Fmt::S => asm!(self.a; vucomiss Rx(d), Rx(d)),
+                }
+                let fixup = self.a.jcc(Cc::P);
+                self.colds.push(Cold {
+                    fixup,
+                    back: self.a.label(),
+                    kind: ColdKind::Nan { a: d, b: d, fmt },
+                });
+                self.f_finish(fd, d, fmt);
+            }
         }
-        let fixup = self.a.jcc(Cc::P);
-        self.colds.push(Cold {
-            fixup,
-            back: self.a.len(),
-            kind: ColdKind::Nan { d, fmt },
-        });
     }
 
-    pub(super) fn cold_nan(&mut self, d: u8, fmt: Fmt) {
+    /// The canonical NaN into `d`.
+    pub(super) fn load_nan(&mut self, d: u8, fmt: Fmt) {
         let m = match fmt {
             Fmt::D => NAN_D,
             Fmt::S => NAN_S,
@@ -141,8 +159,7 @@ impl Emission<'_> {
                     (FAluOp::Mul, Fmt::S) => asm!(self.a; vmulss Rx(d), Rx(a), Rx(b)),
                     (_, Fmt::S) => asm!(self.a; vdivss Rx(d), Rx(a), Rx(b)),
                 }
-                self.canonical(d, fmt);
-                self.f_finish(fd, d, fmt);
+                self.f_result(fd, d, fmt);
             }
             FAluOp::Min | FAluOp::Max => self.f_min_max(op, fmt, fd, fa, fb),
             FAluOp::Sgnj | FAluOp::Sgnjn | FAluOp::Sgnjx => self.f_sign(op, fmt, fd, fa, fb),
@@ -194,6 +211,13 @@ impl Emission<'_> {
                 constant(offset_of!(Consts, sign_s)),
             ),
         };
+        if fa == fb && op == FAluOp::Sgnj && fa == fd {
+            // Nothing moves; but a badly boxed single becomes the canonical NaN.
+            self.f_in(fa, X0, fmt);
+            return;
+        }
+        self.settle(fa);
+        self.settle(fb);
         let a = self.f_in(fa, X0, fmt);
         let d = self.f_dest(fd);
         if fa == fb {
@@ -229,8 +253,7 @@ impl Emission<'_> {
             Fmt::D => asm!(self.a; vsqrtsd Rx(d), Rx(a), Rx(a)),
             Fmt::S => asm!(self.a; vsqrtss Rx(d), Rx(a), Rx(a)),
         }
-        self.canonical(d, fmt);
-        self.f_finish(fd, d, fmt);
+        self.f_result(fd, d, fmt);
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of one op")]
@@ -299,7 +322,7 @@ impl Emission<'_> {
         let cc = self.compare(op, fmt, rd, a, b);
         // With a NaN the answer is no, and nothing is raised.
         for fixup in nans.into_iter().flatten() {
-            let back = self.a.len();
+            let back = self.a.label();
             let kind = ColdKind::Unordered { rd };
             self.colds.push(Cold { fixup, back, kind });
         }
@@ -482,11 +505,11 @@ impl Emission<'_> {
                 asm!(self.a; vpcmpeqd xmm1, xmm1, xmm1; vcvtsd2ss Rx(d), xmm1, Rx(a));
             }
         }
-        self.canonical(d, fmt);
-        self.f_finish(fd, d, fmt);
+        self.f_result(fd, d, fmt);
     }
 
     pub(super) fn f_to_x(&mut self, fmt: Fmt, rd: Reg, fa: FReg) {
+        self.settle(fa);
         let d = self.dest(rd);
         match (loc_f(fa), fmt) {
             (FLoc::R(a), Fmt::D) => asm!(self.a; vmovq Rq(d), Rx(a)),

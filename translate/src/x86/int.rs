@@ -425,7 +425,7 @@ impl Emission<'_> {
             } else {
                 self.high_to(rd);
             }
-            self.a.len()
+            self.a.label()
         };
         self.cold_helper(
             cold,

@@ -72,20 +72,25 @@ impl Emission<'_> {
         self.finish(rd, d);
     }
 
+    pub(super) fn store_imm(&mut self, value: i32, addr: Addr, size: Size) {
+        self.fault_point();
+        let m = self.address(addr);
+        let (enc, bytes) = match size {
+            Size::B1 => (Enc::new(&[0xc6]), 1),
+            Size::B2 => (Enc::new(&[0xc7]).half(), 2),
+            Size::B4 => (Enc::new(&[0xc7]), 4),
+            Size::B8 => (Enc::new(&[0xc7]).wide(), 4),
+        };
+        self.a.guest(enc, 0, m);
+        self.a.code.extend_from_slice(&value.to_le_bytes()[..bytes]);
+    }
+
     pub(super) fn store(&mut self, rs: Reg, addr: Addr, size: Size) {
+        if rs.is_zero() {
+            return self.store_imm(0, addr, size);
+        }
         self.fault_point();
         let mut m = self.address(addr);
-        if rs.is_zero() {
-            let (enc, imm) = match size {
-                Size::B1 => (Enc::new(&[0xc6]), 1),
-                Size::B2 => (Enc::new(&[0xc7]).half(), 2),
-                Size::B4 => (Enc::new(&[0xc7]), 4),
-                Size::B8 => (Enc::new(&[0xc7]).wide(), 4),
-            };
-            self.a.guest(enc, 0, m);
-            self.a.code.extend_from_slice(&[0; 4][..imm]);
-            return;
-        }
         if m.base == Some(RAX) && m.index == Some(RCX) && matches!(loc(rs), Loc::M(_)) {
             // Both scratch registers hold the address: fold it into one.
             self.a.lea(RAX, Mem { disp: 0, ..m });
@@ -117,6 +122,7 @@ impl Emission<'_> {
     }
 
     pub(super) fn f_store(&mut self, fs: FReg, addr: Addr, fmt: Fmt) {
+        self.settle(fs);
         self.fault_point();
         let m = self.address(addr);
         let s = match loc_f(fs) {
@@ -160,6 +166,7 @@ impl Emission<'_> {
         if !inline {
             return self.helper(whole);
         }
+        self.settle_all();
         let p = self.in_reg(addr, RCX);
         let cold = self.check_aligned(p, size, whole);
         if by_exchange {
@@ -181,7 +188,7 @@ impl Emission<'_> {
                 Width::W64 => asm!(self.a; gs mov rax, [Rq(p)]),
                 Width::W32 => asm!(self.a; gs mov eax, [Rq(p)]),
             }
-            let again = self.a.len();
+            let again = self.a.label();
             self.a.mov(RCX, Loc::R(RAX));
             self.a.bin(logic, w, RCX, loc(src));
             match w {
@@ -201,6 +208,7 @@ impl Emission<'_> {
     }
 
     pub(super) fn lr(&mut self, rd: Reg, addr: Reg, size: Size) {
+        self.settle_all();
         let p = self.in_reg(addr, RCX);
         let cold = self.check_aligned(p, size, Op::Lr { rd, addr, size });
         self.fault_point();
@@ -231,6 +239,7 @@ impl Emission<'_> {
         if matches!((loc(addr), loc(src)), (Loc::M(_), Loc::M(_))) {
             return self.helper(whole);
         }
+        self.settle_all();
         let p = self.in_reg(addr, RCX);
         let cold = self.check_aligned(p, size, whole);
         let s = self.in_reg(src, RCX);

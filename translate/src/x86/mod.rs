@@ -14,9 +14,11 @@ mod emit;
 mod float;
 mod int;
 mod mem;
+mod nans;
 mod regs;
 mod runtime;
 
+pub use nans::Nans;
 pub use runtime::{HelperFn, Leave, Runtime, StubCode};
 
 use crate::ops::{Block, ExitId, Op, SunkRange};
@@ -45,6 +47,8 @@ pub struct FaultPoint {
     pub pc: u64,
     /// Ops to run before the registers are looked at.
     pub sunk: SunkRange,
+    /// Registers to canonicalise then.
+    pub nans: Nans,
 }
 
 /// The host code of one block. Position independent, apart from [`CODE_ALIGN`].

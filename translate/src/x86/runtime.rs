@@ -124,7 +124,7 @@ impl StubCode {
     /// Assembles the stubs.
     pub fn assemble() -> StubCode {
         let mut a = Asm::default();
-        let enter = a.len();
+        let enter = a.label();
         asm!(a
             ; push rbx ; push rbp ; push r12 ; push r13 ; push r14 ; push r15
             ; sub rsp, BYTE 8
@@ -137,11 +137,11 @@ impl StubCode {
         asm!(a; jmp rax);
 
         // A host fault: every register is as the faulting instruction left it.
-        let fault = a.len();
+        let fault = a.label();
         asm!(a; mov eax, DWORD LEAVE_HOST_FAULT as i32);
-        let exit = a.len();
+        let exit = a.label();
         save_pinned(&mut a);
-        let leave = a.len();
+        let leave = a.label();
         asm!(a
             ; mov rsp, [rbp + HOST_RSP]
             ; add rsp, BYTE 8
@@ -149,18 +149,18 @@ impl StubCode {
             ; ret
         );
 
-        let indirect = a.len();
+        let indirect = a.label();
         asm!(a; mov eax, DWORD LEAVE_INDIRECT as i32);
         let to_exit = a.jmp();
         a.bind_to(to_exit, exit);
 
-        let poll = a.len();
+        let poll = a.label();
         asm!(a; mov eax, DWORD LEAVE_POLL as i32);
         let to_exit = a.jmp();
         a.bind_to(to_exit, exit);
 
         // Called from an exit's stub with its number and, above, how far the call is into the block.
-        let link = a.len();
+        let link = a.label();
         asm!(a
             ; pop rcx
             ; mov [rbp + EXIT_BLOCK], rcx
@@ -173,7 +173,7 @@ impl StubCode {
         a.bind_to(to_exit, exit);
 
         // Called with the op in rax. Registers go through the state, where the helper works.
-        let helper = a.len();
+        let helper = a.label();
         save_pinned(&mut a);
         asm!(a
             ; lea rdi, [rbp - super::regs::BIAS]
