@@ -1,7 +1,8 @@
 //! Checks the claims of `epoch::ordering!`: each ordering that the sources call necessary, weakened,
 //! makes the model it names fail.
 //!
-//! The claims are read from the sources, so none can be left out. A mutation is applied by an
+//! The claims are read from the sources, so none can be left out. Not claims, because loom cannot
+//! follow them, are the orderings of words in the code memory ([`EXCEPTIONS`]). A mutation is applied by an
 //! environment variable in a child process, which runs this same executable with the one model.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,14 @@ use epoch::sync::mutate::VARIABLE;
 
 /// The crates that are written against `epoch::sync`.
 const CRATES: [&str; 4] = ["epoch", "scoreboard", "tb-cache", "plugin-rt"];
+
+/// Files whose orderings are not claims, and why.
+const EXCEPTIONS: [(&str, &str); 3] = [
+    ("epoch/src/sync/mutate.rs", "applies the mutations"),
+    ("tb-cache/src/arena.rs", "words of the code memory"),
+    // Instruction fetch is the reader.
+    ("tb-cache/src/chain.rs", "words of the code memory"),
+];
 
 /// Orderings that need a claim.
 const STRONG: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
@@ -53,17 +62,11 @@ fn every_claimed_ordering_is_necessary() {
 #[test]
 fn every_strong_ordering_carries_a_claim() {
     for (path, code) in sources() {
-        let uses_shim = code.contains(OPEN);
-        for word in STRONG {
-            let bare = without_claims(&code)
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .any(|token| token == word);
-            assert!(
-                !(uses_shim && bare),
-                "{}: {word} outside of ordering!",
-                path.display()
-            );
-        }
+        let bare = without_claims(&code)
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .any(|token| STRONG.contains(&token));
+        let excepted = EXCEPTIONS.iter().any(|(file, _)| path.ends_with(file));
+        assert_eq!(bare, excepted, "{}: see EXCEPTIONS", path.display());
     }
 }
 
@@ -114,7 +117,9 @@ fn claims() -> Claims {
 
 /// The modelled crates' sources, without comments.
 fn sources() -> Vec<(PathBuf, String)> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate lies in the workspace");
     let mut found = Vec::new();
     let mut folders: Vec<_> = CRATES.map(|name| workspace.join(name).join("src")).into();
     while let Some(folder) = folders.pop() {

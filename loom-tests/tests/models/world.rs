@@ -26,7 +26,7 @@ pub const PAGES: u64 = 3;
 
 /// The address of a page's block.
 pub fn pc(page: u64) -> u64 {
-    page << 40 | page * PAGE_SIZE
+    (page << 40) | (page * PAGE_SIZE)
 }
 
 /// What a page's block is found by.
