@@ -75,8 +75,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             float_traps: 0,
         };
         vcpu.install_stubs();
-        vcpu.state
-            .set_fp_traps(engine.backend() == Backend::X86_64);
+        vcpu.state.set_fp_traps(engine.backend() == Backend::X86_64);
         vcpu
     }
 

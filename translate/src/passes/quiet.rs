@@ -1,7 +1,8 @@
 //! Quiet comparisons.
 //!
-//! RISC-V has no quiet `<`: compilers save `fflags`, compare, and restore `fflags`. Reading and
-//! above all writing MXCSR is slow; together the three are one comparison that raises nothing.
+//! RISC-V has no quiet `<`: compilers save `fflags`, compare, and restore `fflags`. Clearing a flag
+//! that a comparison has raised is slow, however flags are collected; together the three are one
+//! comparison that raises nothing.
 
 use crate::ops::{Block, FCmpOp, Op};
 

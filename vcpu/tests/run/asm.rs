@@ -136,7 +136,38 @@ pub const fn sc_d(rd: u32, rs2: u32, rs1: u32) -> u32 {
     atomic(3, 3, rd, rs1, rs2)
 }
 
-/// `fadd.s fd, fs1, fs2` with the dynamic rounding mode.
+pub const fn slli(rd: u32, rs1: u32, shift: i32) -> u32 {
+    i_type(0x13, 1, rd, rs1, shift)
+}
+
+pub const fn csrrwi(rd: u32, csr: u32, imm: u32) -> u32 {
+    i_type(0x73, 5, rd, imm, csr as i32)
+}
+
+/// Floating-point instructions that are not fused.
+pub const fn fp(funct7: u32, rd: u32, rm: u32, rs1: u32, rs2: u32) -> u32 {
+    funct7 << 25 | rs2 << 20 | rs1 << 15 | rm << 12 | rd << 7 | 0x53
+}
+
+/// The dynamic rounding mode.
+pub const DYN: u32 = 7;
+
 pub const fn fadd_s(fd: u32, fs1: u32, fs2: u32) -> u32 {
-    fs2 << 20 | fs1 << 15 | 7 << 12 | fd << 7 | 0x53
+    fp(0x00, fd, DYN, fs1, fs2)
+}
+
+pub const fn fadd_d(fd: u32, fs1: u32, fs2: u32) -> u32 {
+    fp(0x01, fd, DYN, fs1, fs2)
+}
+
+pub const fn fmul_d(fd: u32, fs1: u32, fs2: u32) -> u32 {
+    fp(0x09, fd, DYN, fs1, fs2)
+}
+
+pub const fn fdiv_d(fd: u32, fs1: u32, fs2: u32) -> u32 {
+    fp(0x0d, fd, DYN, fs1, fs2)
+}
+
+pub const fn flt_d(rd: u32, fs1: u32, fs2: u32) -> u32 {
+    fp(0x51, rd, 1, fs1, fs2)
 }

@@ -4,6 +4,7 @@ mod asm;
 mod cache;
 mod concurrency;
 mod faults;
+mod flags;
 mod flow;
 mod host;
 mod world;
