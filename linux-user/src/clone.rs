@@ -274,7 +274,9 @@ fn thread_main(seed: Seed, tell: &mpsc::SyncSender<i32>) {
     let leader = thread.is_leader().then(|| thread.process.clone());
     thread.finish();
     if let Some(process) = leader {
-        process.wait_for_end().terminate();
+        let status = process.wait_for_end();
+        process.syscalls.trace_end(status);
+        status.terminate();
     }
 }
 
@@ -409,7 +411,9 @@ extern "C" fn vfork_main(argument: *mut c_void) -> i32 {
     prepare(thread, &child.request);
     thread.begin();
     thread.run();
-    thread.process.vfork_status(thread.end).terminate_at_once()
+    let status = thread.process.vfork_status(thread.end);
+    thread.process.syscalls.trace_end(status);
+    status.terminate_at_once()
 }
 
 /// A host stack, with a guard page below.

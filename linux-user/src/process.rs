@@ -273,11 +273,14 @@ pub struct Ended {
 /// with [`ExitStatus::terminate`].
 pub fn run(options: Options) -> Result<Ended, Error> {
     let mut leader = start(options)?;
+    syscall::trace_start(&mut leader);
     leader.run();
     let process = leader.process.clone();
     leader.finish();
+    let status = process.wait_for_end();
+    process.syscalls.trace_end(status);
     Ok(Ended {
-        status: process.wait_for_end(),
+        status,
         engine: process.engine.clone(),
     })
 }

@@ -97,6 +97,7 @@ impl Thread {
     /// Does what the guest wants done about a signal that was sent.
     fn act_on(&mut self, info: &SigInfo) {
         let signal = info.signal();
+        self.process.syscalls.trace_signal(self.tid, &info.bytes);
         let action = self.process.actions.get(signal);
         match action.handler {
             IGNORE => (),
@@ -110,6 +111,7 @@ impl Thread {
     /// A fault of the guest's own: its handler runs, or the guest dies; ignoring does not help.
     fn force(&mut self, signal: i32, code: i32, addr: u64) {
         let info = SigInfo::fault(signal, code, addr);
+        self.process.syscalls.trace_signal(self.tid, &info.bytes);
         let action = self.process.actions.get(signal);
         if action.handler <= IGNORE || self.signals.mask & bit(signal) != 0 {
             self.die(&info);

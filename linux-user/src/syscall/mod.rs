@@ -32,7 +32,7 @@ mod time;
 
 use crate::strace::line::Line;
 use crate::strace::{self, Log};
-use crate::{Args, Errno, Options, SysResult, Thread};
+use crate::{Args, Errno, ExitStatus, Options, SysResult, Thread};
 use arg::{Arg, Special};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -241,9 +241,18 @@ impl State {
         }
     }
 
-    /// Whether calls and signals are to be printed.
-    pub fn strace(&self) -> bool {
-        self.strace
+    /// Prints the delivery of a signal, with its `siginfo_t`.
+    pub(crate) fn trace_signal(&self, tid: i32, info: &[u8; 128]) {
+        if self.strace {
+            self.log.signal(tid, info);
+        }
+    }
+
+    /// Prints how a process ended.
+    pub(crate) fn trace_end(&self, status: ExitStatus) {
+        if self.strace {
+            self.log.ended(std::process::id() as i32, status);
+        }
     }
 
     /// Logs, once, that a call does not exist.
@@ -256,6 +265,17 @@ impl State {
             self.log
                 .write(&format!("{prefix}hartscope: unknown system call {number}"));
         }
+    }
+}
+
+/// Prints the call that began the program, once its first thread is ready.
+pub(crate) fn trace_start(thread: &mut Thread) {
+    let sp = thread.vcpu.state().x[2];
+    let process = &thread.process;
+    if process.syscalls.strace {
+        let mut line = Line::new(&process.mm);
+        task::show_start(&mut line, &process.options.program, sp);
+        process.syscalls.log.write(line.text());
     }
 }
 

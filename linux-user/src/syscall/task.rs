@@ -10,6 +10,8 @@ use crate::strace::layouts::{i32_at, u64_at};
 use crate::strace::line::Line;
 use crate::strace::{layouts, sets};
 use crate::{Args, SysResult, Thread, clone, exec, futex, mm, signal, thread, wait};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// `clone`: from now on lines tell whose they are.
 fn clone(thread: &mut Thread, args: &Args) -> SysResult {
@@ -112,6 +114,20 @@ fn strings(line: &mut Line<'_>, addr: u64, _: &Args, _: Option<u64>) {
         }
     }
     line.put("]");
+}
+
+/// The call that began the program, from what the kernel left on its stack.
+pub(super) fn show_start(line: &mut Line<'_>, program: &Path, sp: u64) {
+    let count = line.mm.read_u64(sp).unwrap_or(0);
+    let argv = sp + 8;
+    let envp = argv + (count + 1) * 8;
+    line.put("execve(");
+    line.quote(program.as_os_str().as_bytes());
+    line.put(", ");
+    strings(line, argv, &[0; 6], None);
+    line.put(", ");
+    environment(line, envp, &[0; 6], None);
+    line.put(") = 0");
 }
 
 /// `0x… /* 39 vars */`
