@@ -50,6 +50,8 @@ struct Active {
 
 thread_local! {
     static ACTIVE: Cell<Option<Active>> = const { Cell::new(None) };
+    /// Whether the last fault was a floating-point exception.
+    static FLOAT_TRAP: Cell<bool> = const { Cell::new(false) };
 }
 
 impl HostBackend {
@@ -63,6 +65,7 @@ impl HostBackend {
         let runtime = unsafe { stubs.placed_at(at as *const u8) };
         runtime.install(state, helper);
         state.guest_base = space.base();
+        state.set_fp_traps(true);
         Ok(HostBackend {
             arena,
             runtime,
@@ -111,14 +114,7 @@ impl HostBackend {
             Leave::Trap(trap) => Stop::Trap(trap),
             Leave::HelperFault => Stop::Fault(state.fault()),
             Leave::HostFault => self.host_fault(state, space),
-            Leave::Interpret => {
-                let one = Limits {
-                    max_insns: 1,
-                    superblocks: false,
-                };
-                let block = translated(state.pc, state.mode(), space, &one, false);
-                interp::run_block(state, space, &block).into()
-            }
+            Leave::Interpret => interpret_one(state, space),
         }
     }
 
@@ -136,6 +132,9 @@ impl HostBackend {
         run_sunk(state, space, &placed.sunk_ops, point.sunk);
         point.nans.canonicalize(state);
         state.pc = point.pc;
+        if FLOAT_TRAP.get() {
+            return interpret_one(state, space);
+        }
         let insn = insn_at(space, state.pc);
         let store = !matches!(
             crate::generate::class(insn.op),
@@ -147,6 +146,16 @@ impl HostBackend {
             cause: Cause::Page,
         })
     }
+}
+
+/// Runs the instruction at the state's pc.
+fn interpret_one(state: &mut CpuState, space: &mut Space) -> Stop {
+    let one = Limits {
+        max_insns: 1,
+        superblocks: false,
+    };
+    let block = translated(state.pc, state.mode(), space, &one, false);
+    interp::run_block(state, space, &block).into()
 }
 
 fn run_sunk(state: &mut CpuState, space: &mut Space, ops: &[Op], sunk: SunkRange) {
@@ -165,7 +174,10 @@ unsafe extern "C" fn helper(state: *mut CpuState, op: *const Op) -> u32 {
     // else uses them meanwhile; ops live as long as their block's code.
     let (state, space, op) = unsafe { (&mut *state, &mut *active.space, &*op) };
     match interp::run_op(state, space, op) {
-        Ok(()) => 0,
+        Ok(()) => {
+            state.update_mxcsr();
+            0
+        }
         Err(fault) => {
             state.set_fault(fault);
             1
@@ -176,7 +188,7 @@ unsafe extern "C" fn helper(state: *mut CpuState, op: *const Op) -> u32 {
 fn install_handler() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE] {
             // SAFETY: an all-zero sigaction is valid; the handler only does what is allowed in one.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
@@ -207,6 +219,7 @@ unsafe extern "C" fn on_fault(
                 (*active.state).exit_block = rip as u64;
                 (*active.state).fault_addr = address as u64;
             }
+            FLOAT_TRAP.set(signal == libc::SIGFPE);
             context.uc_mcontext.gregs[libc::REG_RIP as usize] = active.fault_stub as i64;
         }
         _ => {
