@@ -19,7 +19,8 @@
 //!    around an address. Both are read without locks by whoever runs that code, and cleared when the
 //!    arena becomes free, when nobody does.
 //!
-//! Blocks without host code take room as if their ops were that, and touch none of it.
+//! Blocks without host code take room as if they had some, so that a size means as many blocks to
+//! the interpreter, and touch none of it.
 //!
 //! Order of locks: a slot, then the pool, then (only tried) other slots.
 
@@ -31,7 +32,6 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use epoch::Participant;
 use epoch::sync::Mutex;
 use translate::Block;
-use translate::ops::Op;
 use translate::x86::{CODE_ALIGN, HostCode};
 
 use crate::bump::Bump;
@@ -47,6 +47,12 @@ const ARENA: usize = 256 << 10;
 
 /// Fewest bytes of an arena: a few blocks of the largest kind.
 const SMALLEST_ARENA: usize = 16 << 10;
+
+/// Room for a block without host code: what that would take, by and large.
+const ROOM_PER_OP: usize = 8;
+
+/// See [`ROOM_PER_OP`].
+const ROOM_PER_BLOCK: usize = 32;
 
 /// How many arenas a small region is cut into.
 const FEW: usize = 16;
@@ -153,7 +159,7 @@ fn start_bits(size: usize) -> usize {
 fn footprint(block: &Block, host: Option<&HostCode>) -> usize {
     match host {
         Some(host) => host.bytes.len(),
-        None => size_of_val(&block.ops[..]) + size_of::<Op>(),
+        None => ROOM_PER_BLOCK + ROOM_PER_OP * block.ops.len(),
     }
 }
 
