@@ -61,6 +61,8 @@ pub(super) struct Emission<'a> {
     pub(super) pc: u64,
     /// What must run if the current op leaves the block by a fault.
     pub(super) sunk_here: SunkRange,
+    /// The ops to come, from the current one on.
+    pub(super) ahead: &'a [Op],
     /// Floating-point registers known to hold a boxed single.
     pub(super) boxed: u32,
     /// Registers whose NaNs may not be canonical.
@@ -86,6 +88,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         block,
         pc: block.pc,
         sunk_here: SunkRange::EMPTY,
+        ahead: &block.ops,
         boxed: 0,
         nans: Nans::default(),
         polled: false,
@@ -135,6 +138,7 @@ impl Emission<'_> {
         let block = self.block;
         let mut ops = block.ops.as_slice();
         while let [op, rest @ ..] = ops {
+            self.ahead = ops;
             ops = rest;
             if op.may_raise() && self.block.mode.fp_traps() {
                 self.fault_point();

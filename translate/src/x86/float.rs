@@ -11,8 +11,7 @@
 //!   mode are made, in which MXCSR collects the flags, all exceptions masked.
 //! * x86 keeps NaN payloads, RISC-V does not: see `nans`.
 //! * A scalar single operation copies the upper bits of its first source, so that boxed sources
-//!   give a boxed result. A register that is not known to be boxed is tested once per block; a
-//!   badly boxed one sends the instruction to the interpreter.
+//!   give a boxed result. How sources are known to be boxed: see `boxes`.
 
 use std::mem::offset_of;
 
@@ -68,29 +67,16 @@ impl Emission<'_> {
         if self.nans.has(f, other) {
             self.settle(f);
         }
-        let r = match loc_f(f) {
+        if fmt == Fmt::S {
+            self.check_box(f);
+        }
+        match loc_f(f) {
             FLoc::R(r) => r,
             FLoc::M(slot) => {
                 asm!(self.a; vmovsd Rx(scratch), QWORD [rbp + slot]);
                 scratch
             }
-        };
-        if fmt == Fmt::S && self.boxed >> f.index() & 1 == 0 {
-            asm!(self.a; vptest Rx(r), [rbp + BOX_S]);
-            let fixup = self.a.jcc(Cc::Ae);
-            let kind = ColdKind::Interpret {
-                pc: self.pc,
-                sunk: self.sunk_here,
-                nans: self.nans,
-            };
-            self.colds.push(Cold {
-                fixup,
-                back: 0,
-                kind,
-            });
-            self.boxed |= 1 << f.index();
         }
-        r
     }
 
     /// Completes arithmetic that left its result, which may be any NaN, in `d`.

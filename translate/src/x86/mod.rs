@@ -9,6 +9,7 @@
 //! * `runtime`: the stubs into and out of generated code.
 
 mod asm;
+mod boxes;
 mod control;
 mod emit;
 mod float;
