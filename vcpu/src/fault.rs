@@ -12,6 +12,7 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
@@ -52,9 +53,25 @@ thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
 }
 
-/// Makes `context` the calling thread's, until it is replaced (by null).
-pub(crate) fn set_current(context: *const Context) {
-    CURRENT.set(context);
+/// While this lives, a context is the calling thread's.
+pub(crate) struct Current<'a> {
+    before: *const Context,
+    _context: PhantomData<&'a Context>,
+}
+
+impl Current<'_> {
+    pub(crate) fn set(context: &Context) -> Current<'_> {
+        Current {
+            before: CURRENT.replace(context),
+            _context: PhantomData,
+        }
+    }
+}
+
+impl Drop for Current<'_> {
+    fn drop(&mut self) {
+        CURRENT.set(self.before);
+    }
 }
 
 /// The calling thread's.

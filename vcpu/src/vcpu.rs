@@ -112,13 +112,12 @@ impl<M: VcpuMemory> Vcpu<M> {
         }
         self.come_online();
         let context = self.context();
-        let before = fault::current();
-        fault::set_current(&context);
+        let current = fault::Current::set(&context);
         let stop = match runtime {
             Some(runtime) => self.run_host_code(&runtime, &context.kind),
             None => self.run_ops(),
         };
-        fault::set_current(before);
+        drop(current);
         self.report_executed();
         stop
     }

@@ -3,6 +3,7 @@
 mod asm;
 mod cache;
 mod concurrency;
+mod counts;
 mod faults;
 mod flags;
 mod flow;

@@ -173,14 +173,17 @@ impl World {
     }
 
     pub fn with_size(backend: Backend, tb_size: usize) -> World {
-        let ram = Ram::new();
-        let config = Config {
+        World::with_config(Config {
             backend,
             tb_size,
             ..Config::default()
-        };
+        })
+    }
+
+    pub fn with_config(config: Config) -> World {
+        let ram = Ram::new();
         let engine = Engine::new(&config, ram.clone()).unwrap();
-        assert_eq!(engine.backend(), backend);
+        assert_eq!(engine.backend(), config.backend);
         ram.layout.lock().unwrap().cache = Some(Arc::clone(engine.cache()));
         World { ram, engine }
     }
