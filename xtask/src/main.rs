@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let steps = match command.as_str() {
         "test" => suite::everything(),
         "setup" => vec![suite::tools()],
-        "fuzz" => vec![suite::fuzz(&rest)],
+        "fuzz" => suite::fuzz(&rest),
         "loader-fuzz" => vec![suite::loader_fuzz()],
         "bench" => vec![suite::bench(&rest)],
         "loom" => vec![suite::loom()],

@@ -4,7 +4,7 @@ use crate::step::Step;
 
 /// Everything that CI runs, cheapest first, so that a slip shows early.
 pub fn everything() -> Vec<Step> {
-    vec![
+    let mut steps = vec![
         tools(),
         Step::new("format", 1, "cargo fmt --all --check"),
         Step::new(
@@ -29,7 +29,10 @@ pub fn everything() -> Vec<Step> {
             10,
             "cargo run --release --package bench -- --check",
         ),
-    ]
+    ];
+    // All edge cases, and a slice of what `cargo xtask fuzz` runs.
+    steps.extend(fuzz(&["--insns", "500000"].map(String::from)));
+    steps
 }
 
 /// The cross compiler and QEMU.
@@ -42,14 +45,17 @@ pub fn loom() -> Step {
     Step::new("loom", 15, "sh ci/loom.sh")
 }
 
-/// The long differential test of the ISA.
-pub fn fuzz(args: &[String]) -> Step {
-    Step::new(
-        "fuzz",
-        600,
-        "cargo run --release --package bench --bin isa-fuzz --",
-    )
-    .args(args)
+/// The differential test of the ISA: the binary that it runs, then random instructions, ten
+/// million unless `args` say otherwise.
+pub fn fuzz(args: &[String]) -> Vec<Step> {
+    vec![
+        Step::new(
+            "hartscope",
+            15,
+            "cargo build --release --package hartscope --package isa-fuzz",
+        ),
+        Step::new("fuzz", 600, "cargo run --release --package isa-fuzz --").args(args),
+    ]
 }
 
 /// Mangled ELF files, as long as `HARTSCOPE_FUZZ_SECONDS` says.
