@@ -11,6 +11,7 @@ use crate::generate::{self, Options};
 use crate::output::{Difference, difference};
 use crate::program::Program;
 use crate::report::describe;
+use crate::run::inprocess::{self, Profile};
 use crate::run::{RunError, Runner};
 use crate::shrink::shrink;
 
@@ -36,22 +37,18 @@ pub struct Plan {
 pub struct Tally {
     /// Programs that ran everywhere.
     pub programs: u64,
-    /// Instructions that each runner executed (those of the frame not counted).
-    pub instructions: u64,
+    /// What each runner executed.
+    pub profile: Profile,
     /// Programs whose output differed.
     pub failures: usize,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
-            programs,
-            instructions,
-            failures,
-        } = self;
+        let (total, programs, failures) = (self.profile.total, self.programs, self.failures);
         write!(
             f,
-            "{instructions} instructions in {programs} programs, {failures} differ"
+            "{total} instructions in {programs} programs, {failures} differ"
         )
     }
 }
@@ -78,14 +75,35 @@ pub fn random(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<Tally, RunErro
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The directed programs, all of them whatever differs.
+/// The directed programs and the reserved encodings, all of them whatever differs.
 pub fn directed(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<DirectedTally, RunError> {
-    let programs = directed::programs(plan.seed);
+    let programs = directed::programs(plan.seed, 1);
+    let differing = for_each(plan.jobs, &programs, |program| program.check(runners))?;
+    let reserved = generate::reserved::programs(plan.seed);
+    let also_differing = for_each(plan.jobs, &reserved, |program| {
+        let (failure, _) = check(program, runners)?;
+        Ok(failure.map(|failure| explain("reserved encodings", program, &failure, plan, runners)))
+    })?;
+    Ok(DirectedTally {
+        encodings: programs.len(),
+        results: programs.iter().map(Directed::results).sum(),
+        reserved: reserved.iter().map(|program| program.chunks.len()).sum(),
+        programs: programs.len() + reserved.len(),
+        failures: differing + also_differing,
+    })
+}
+
+/// Calls `check` on all items, some at a time; prints what it has to say and counts how often.
+fn for_each<T: Sync>(
+    jobs: usize,
+    items: &[T],
+    check: impl Fn(&T) -> Result<Option<String>, RunError> + Sync,
+) -> Result<usize, RunError> {
     let next = AtomicUsize::new(0);
     let failures = AtomicUsize::new(0);
     let work = || -> Result<(), RunError> {
-        while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some(difference) = program.check(runners)? {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(difference) = check(item)? {
                 failures.fetch_add(1, Ordering::Relaxed);
                 println!("{difference}");
             }
@@ -93,7 +111,7 @@ pub fn directed(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<DirectedTall
         Ok(())
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..plan.jobs).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
             .try_for_each(|worker| match worker.join() {
@@ -101,34 +119,30 @@ pub fn directed(plan: &Plan, runners: &[Box<dyn Runner>]) -> Result<DirectedTall
                 Err(panic) => std::panic::resume_unwind(panic),
             })
     })?;
-    Ok(DirectedTally {
-        programs: programs.len(),
-        results: programs.iter().map(Directed::results).sum(),
-        failures: failures.into_inner(),
-    })
+    Ok(failures.into_inner())
 }
 
 /// What came out of the directed programs.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectedTally {
-    /// Encodings that were tested.
-    pub programs: usize,
+    /// Encodings that were tested on edge cases.
+    pub encodings: usize,
     /// Results that each runner noted.
     pub results: usize,
-    /// Encodings that differ.
+    /// Reserved encodings that were executed.
+    pub reserved: usize,
+    /// Programs that ran everywhere.
+    pub programs: usize,
+    /// Programs whose output differed.
     pub failures: usize,
 }
 
 impl fmt::Display for DirectedTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DirectedTally {
-            programs,
-            results,
-            failures,
-        } = self;
         write!(
             f,
-            "{results} directed results of {programs} encodings, {failures} differ"
+            "{} directed results of {} encodings, {} reserved encodings, {} programs differ",
+            self.results, self.encodings, self.reserved, self.failures
         )
     }
 }
@@ -146,20 +160,24 @@ impl Campaign<'_> {
         let seed = self.next_seed.fetch_add(1, Ordering::Relaxed);
         let program = generate::program(seed, &self.plan.options);
         let found = check(&program, self.runners);
-        if let Ok(Some(failure)) = &found {
-            println!("{}", self.explain(seed, &program, failure));
+        if let Ok((Some(failure), _)) = &found {
+            let what = format!("seed {seed}");
+            println!(
+                "{}",
+                explain(&what, &program, failure, self.plan, self.runners)
+            );
         }
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match (found, &mut *tally) {
-            (Ok(failure), Ok(tally)) => {
-                let before = tally.instructions;
+            (Ok((failure, profile)), Ok(tally)) => {
+                let before = tally.profile.total;
                 tally.programs += 1;
                 tally.failures += usize::from(failure.is_some());
-                tally.instructions += program.executed();
-                if before / PROGRESS != tally.instructions / PROGRESS {
+                tally.profile += &profile;
+                if before / PROGRESS != tally.profile.total / PROGRESS {
                     eprintln!("isa-fuzz: {tally}");
                 }
-                tally.instructions < self.plan.instructions && tally.failures < self.plan.failures
+                tally.profile.total < self.plan.instructions && tally.failures < self.plan.failures
             }
             (Err(error), Ok(_)) => {
                 *tally = Err(error);
@@ -168,30 +186,33 @@ impl Campaign<'_> {
             (_, Err(_)) => false,
         }
     }
+}
 
-    /// Cuts a failing program down and says what is wrong with it.
-    fn explain(&self, seed: u64, program: &Program, failure: &Failure) -> String {
-        let pair = [
-            self.runners[0].as_ref(),
-            self.runners[failure.runner].as_ref(),
-        ];
-        // A loop that a cut made endless is not what we are after.
-        let fails = |candidate: &Program| match compare(candidate, pair) {
-            Ok(Some(difference)) => difference.timeout <= failure.difference.timeout,
-            _ => false,
-        };
-        let least = shrink(program, self.plan.shrink, fails);
-        let mut text = format!(
-            "seed {seed}: {} against {}\n{}",
-            pair[0].name(),
-            pair[1].name(),
-            failure.difference,
-        );
-        if let Ok(Some(difference)) = compare(&least, pair) {
-            text += &format!(" cut down to\n{}{difference}", describe(&least));
-        }
-        text
+/// Cuts a failing program down and says what is wrong with it.
+fn explain(
+    what: &str,
+    program: &Program,
+    failure: &Failure,
+    plan: &Plan,
+    runners: &[Box<dyn Runner>],
+) -> String {
+    let pair = [runners[0].as_ref(), runners[failure.runner].as_ref()];
+    // A loop that a cut made endless is not what we are after.
+    let fails = |candidate: &Program| match compare(candidate, pair) {
+        Ok(Some(difference)) => difference.timeout <= failure.difference.timeout,
+        _ => false,
+    };
+    let least = shrink(program, plan.shrink, fails);
+    let mut text = format!(
+        "{what}: {} against {}\n{}",
+        pair[0].name(),
+        pair[1].name(),
+        failure.difference,
+    );
+    if let Ok(Some(difference)) = compare(&least, pair) {
+        text += &format!(" cut down to\n{}{difference}", describe(&least));
     }
+    text
 }
 
 /// A program on which a runner disagrees with the first one.
@@ -200,15 +221,23 @@ struct Failure {
     difference: Difference,
 }
 
-fn check(program: &Program, runners: &[Box<dyn Runner>]) -> Result<Option<Failure>, RunError> {
+fn check(
+    program: &Program,
+    runners: &[Box<dyn Runner>],
+) -> Result<(Option<Failure>, Profile), RunError> {
     let image = program.assemble();
+    let profile = inprocess::profile(&image).map_err(|source| RunError {
+        runner: "profile".into(),
+        doing: "mapping memory",
+        source,
+    })?;
     let expected = runners[0].run(&image)?;
     for (runner, other) in runners.iter().enumerate().skip(1) {
         if let Some(difference) = difference(&expected, &other.run(&image)?) {
-            return Ok(Some(Failure { runner, difference }));
+            return Ok((Some(Failure { runner, difference }), profile));
         }
     }
-    Ok(None)
+    Ok((None, profile))
 }
 
 fn compare(program: &Program, pair: [&dyn Runner; 2]) -> Result<Option<Difference>, RunError> {

@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
+
+use riscv::mnemonic;
 
 use crate::campaign::{self, Plan};
 use crate::generate::Options;
@@ -80,17 +83,31 @@ fn run(request: &Request) -> Result<bool, String> {
     }
     let names: Vec<&str> = runners.iter().map(|runner| runner.name()).collect();
     println!("isa-fuzz: {}", names.join(", "));
-    let mut good = true;
+    let timed = |summary: &dyn Display, start: Instant| {
+        println!(
+            "isa-fuzz: {summary}, {:.1} s",
+            start.elapsed().as_secs_f64()
+        );
+    };
+    let (mut passed, mut failed) = (0, 0);
     if request.directed {
         let start = Instant::now();
         let tally = campaign::directed(&request.plan, &runners).map_err(|e| e.to_string())?;
-        println!("isa-fuzz: {tally}, {:.1} s", start.elapsed().as_secs_f64());
-        good &= tally.failures == 0;
+        timed(&tally, start);
+        passed += tally.programs - tally.failures;
+        failed += tally.failures;
     }
     let start = Instant::now();
     let tally = campaign::random(&request.plan, &runners).map_err(|e| e.to_string())?;
-    println!("isa-fuzz: {tally}, {:.1} s", start.elapsed().as_secs_f64());
-    Ok(good && tally.failures == 0)
+    timed(&tally, start);
+    if let Some((encoding, count)) = tally.profile.least() {
+        let (name, len) = (mnemonic(encoding.op), encoding.len);
+        println!("isa-fuzz: least executed: {name} of {len} bytes, {count} times");
+    }
+    passed += tally.programs as usize - tally.failures;
+    failed += tally.failures;
+    println!("isa-fuzz: {passed} passed, {failed} failed");
+    Ok(failed == 0)
 }
 
 fn runner(name: &str, hartscope: &Path) -> Result<Box<dyn Runner>, String> {

@@ -29,6 +29,7 @@ pub struct Program {
 }
 
 /// What chunks are made of. Control only moves forward, apart from counted loops.
+#[allow(missing_docs, reason = "operands are named as everywhere")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// Straight-line instructions.
@@ -60,6 +61,7 @@ pub enum Item {
 }
 
 /// Ways to jump.
+#[allow(missing_docs, reason = "operands are named as everywhere")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Jump {
     /// `jal rd`, or `c.j`.
@@ -118,6 +120,8 @@ pub struct Image {
     pub code: Vec<u8>,
     /// The data, at [`DATA`].
     pub data: Vec<u8>,
+    /// Where in the code the random instructions begin; before it is the frame.
+    pub body: usize,
 }
 
 impl Program {
@@ -147,6 +151,7 @@ impl Program {
         Image {
             code: code.bytes,
             data: self.data(),
+            body,
         }
     }
 
@@ -170,25 +175,6 @@ impl Program {
         let (from, to) = ((BASE - DATA) as usize - 2048, (BASE - DATA) as usize);
         data.copy_within(from + 1024..from + 2048, to);
         data
-    }
-
-    /// Instructions of the chunks that a run executes, as if no branch were taken and nothing
-    /// trapped.
-    pub fn executed(&self) -> u64 {
-        fn count(items: &[Item]) -> usize {
-            items
-                .iter()
-                .map(|item| match item {
-                    Item::Code(words) => words.len(),
-                    Item::Branch { .. } => 1,
-                    Item::Jump { how, .. } => how.words(0).len(),
-                    Item::Loop { count: n, body, .. } => 2 + *n as usize * (4 + count(body)),
-                    Item::Call { how, body, .. } => how.words(0).len() + 2 + count(body),
-                })
-                .sum()
-        }
-        let round: usize = self.chunks.iter().map(|chunk| count(chunk)).sum();
-        round as u64 * u64::from(self.rounds)
     }
 }
 

@@ -60,6 +60,7 @@ pub fn image(steps: &[Step], tables: &[Vec<u64>]) -> Image {
     Image {
         code: code.bytes,
         data,
+        body: 0,
     }
 }
 

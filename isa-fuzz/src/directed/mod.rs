@@ -51,8 +51,9 @@ pub struct Directed {
     tables: Vec<Vec<u64>>,
 }
 
-/// The programs for all encodings but those that only trap.
-pub fn programs(seed: u64) -> Vec<Directed> {
+/// The programs for all encodings but those that only trap, with every `stride`-th value of each
+/// operand.
+pub fn programs(seed: u64, stride: usize) -> Vec<Directed> {
     let mut rng = Rng::new(seed);
     let testable = |encoding: &&Encoding| match class(encoding.op) {
         Class::Trap | Class::Fence | Class::CacheBlock => false,
@@ -62,13 +63,13 @@ pub fn programs(seed: u64) -> Vec<Directed> {
     all_encodings()
         .iter()
         .filter(testable)
-        .map(|encoding| directed(&mut rng, encoding))
+        .map(|encoding| directed(&mut rng, encoding, stride))
         .collect()
 }
 
-fn directed(rng: &mut Rng, encoding: &Encoding) -> Directed {
+fn directed(rng: &mut Rng, encoding: &Encoding, stride: usize) -> Directed {
     let steps = steps::steps(rng, encoding);
-    let tables = steps::tables(encoding.op, steps[0].operands.len());
+    let tables = steps::tables(encoding.op, steps[0].operands.len(), stride);
     let width = if encoding.len == 2 {
         " (compressed)"
     } else {

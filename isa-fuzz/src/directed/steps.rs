@@ -53,8 +53,8 @@ pub fn steps(rng: &mut Rng, encoding: &Encoding) -> Vec<Step> {
     }
 }
 
-/// The values of each of `count` operands of `op`.
-pub fn tables(op: Opcode, count: usize) -> Vec<Vec<u64>> {
+/// The values of each of `count` operands of `op`, or every `stride`-th of them.
+pub fn tables(op: Opcode, count: usize, stride: usize) -> Vec<Vec<u64>> {
     let from_float = class(op) == Class::Float && !from_integer(op);
     let table: Vec<u64> = if from_float && is_single(op) {
         let mut rng = Rng::new(1);
@@ -67,11 +67,12 @@ pub fn tables(op: Opcode, count: usize) -> Vec<Vec<u64>> {
         INTEGERS.to_vec()
     };
     // All kinds of values, if not all of them.
-    let stride = if count == 3 {
+    let few = if count == 3 {
         table.len().div_ceil(FEW)
     } else {
         1
     };
+    let stride = stride * few;
     (0..count)
         .map(|at| {
             table

@@ -27,12 +27,12 @@ impl Generator {
             // rotation
             4 => vec![
                 i(Slli, d, a, shift),
-                i(Srli, e, a, 64 - shift & 63),
+                i(Srli, e, a, (64 - shift) & 63),
                 r(self.rng.pick(&[Or, Add, Xor, Addw]), self.dest(), d, e),
             ],
             5 => vec![
                 i(Slliw, d, a, shift & 31),
-                i(Srliw, e, a, 32 - shift & 31),
+                i(Srliw, e, a, (32 - shift) & 31),
                 r(self.rng.pick(&[Or, Add, Xor, Addw]), self.dest(), d, e),
             ],
             // constants and addresses
@@ -72,7 +72,7 @@ impl Generator {
     fn dense(&mut self) -> Vec<Word> {
         let few = [self.temp(), self.temp(), self.temp()];
         let shift = self.rng.range(0, 63);
-        let shifts = [shift, 64 - shift & 63, 32, shift & 31, 32 - shift & 31];
+        let shifts = [shift, (64 - shift) & 63, 32, shift & 31, (32 - shift) & 31];
         let count = 4 + self.rng.below(9);
         (0..count)
             .map(|_| {

@@ -12,6 +12,7 @@ mod class;
 mod control;
 mod idiom;
 mod memory;
+pub mod reserved;
 mod trap;
 mod word;
 

@@ -2,9 +2,13 @@
 //! threads around them. What the guest's trap handler would write, the run loop writes itself.
 
 mod host;
+mod profile;
 mod space;
 
+pub use profile::{Profile, profile};
+
 use std::collections::HashMap;
+use std::io;
 
 use riscv::{Insn, Opcode};
 use translate::frontend::{self, Limits};
@@ -65,35 +69,18 @@ impl Runner for InProcess {
     }
 
     fn run(&self, image: &Image) -> Result<Output, RunError> {
-        let fail = |source| RunError {
-            runner: self.name().to_owned(),
-            doing: "mapping memory",
-            source,
-        };
-        let space = Space::new(image).map_err(fail)?;
-        let mut state = CpuState::new();
-        state.pc = CODE;
-        let host = match self.backend {
-            Backend::Emitter => Some(HostBackend::new(&mut state, &space).map_err(fail)?),
-            _ => None,
-        };
-        let machine = Machine {
-            state,
-            space,
-            blocks: HashMap::new(),
-            host,
-            limits: limits(self.backend),
-            optimize: self.backend != Backend::Plain,
-            output: Vec::new(),
-        };
-        machine.run().map_err(fail)
+        let machine = Machine::new(image, self.backend).map_err(|e| self.error(e))?;
+        machine.run(|_, _| {}).map_err(|e| self.error(e))
     }
 }
 
-fn limits(backend: Backend) -> Limits {
-    Limits {
-        superblocks: backend != Backend::Plain,
-        ..Limits::default()
+impl InProcess {
+    fn error(&self, source: io::Error) -> RunError {
+        RunError {
+            runner: self.name().to_owned(),
+            doing: "mapping memory",
+            source,
+        }
     }
 }
 
@@ -127,9 +114,46 @@ struct Machine {
 }
 
 impl Machine {
-    fn run(mut self) -> std::io::Result<Output> {
+    fn new(image: &Image, backend: Backend) -> io::Result<Machine> {
+        let space = Space::new(image)?;
+        let mut state = CpuState::new();
+        state.pc = CODE;
+        let host = match backend {
+            Backend::Emitter => Some(HostBackend::new(&mut state, &space)?),
+            _ => None,
+        };
+        Ok(Machine {
+            state,
+            space,
+            blocks: HashMap::new(),
+            host,
+            limits: Limits {
+                superblocks: backend != Backend::Plain,
+                ..Limits::default()
+            },
+            optimize: backend != Backend::Plain,
+            output: Vec::new(),
+        })
+    }
+
+    /// Runs to the end. Shows `observe` each block that was run from its start, and the pc before
+    /// which it stopped if it was not at its end.
+    fn run(mut self, mut observe: impl FnMut(&Block, Option<u64>)) -> io::Result<Output> {
         for _ in 0..BLOCK_BUDGET {
-            let end = match self.step()? {
+            let key = (self.state.pc, self.state.mode());
+            let stop = self.step(key)?;
+            let reached = match stop {
+                Stop::Next => None,
+                // These the run loop completes.
+                Stop::Trap(Trap::Csr | Trap::FenceI | Trap::Pause) => {
+                    Some(self.state.pc + u64::from(self.insn().len))
+                }
+                Stop::Trap(_) | Stop::Fault(_) => Some(self.state.pc),
+            };
+            if let Some(block) = self.blocks.get(&key) {
+                observe(block, reached);
+            }
+            let end = match stop {
                 Stop::Next => None,
                 Stop::Trap(trap) => self.trap(trap),
                 Stop::Fault(fault) => self.fault(fault),
@@ -148,9 +172,8 @@ impl Machine {
         }
     }
 
-    /// Runs the block at `state.pc`, translating it first if it is new.
-    fn step(&mut self) -> std::io::Result<Stop> {
-        let key = (self.state.pc, self.state.mode());
+    /// Runs the block of `key`, where the state is, translating it first if it is new.
+    fn step(&mut self, key: (u64, Mode)) -> io::Result<Stop> {
         let (limits, optimize, space) = (&self.limits, self.optimize, &self.space);
         let mut is_new = false;
         let block = self.blocks.entry(key).or_insert_with(|| {
@@ -158,7 +181,7 @@ impl Machine {
             translated(key.0, key.1, space, limits, optimize)
         });
         match &mut self.host {
-            None => Ok(interp::run_block(&mut *self.state, &mut self.space, block).into()),
+            None => Ok(interp::run_block(&mut self.state, &mut self.space, block).into()),
             Some(host) => {
                 if is_new {
                     host.add(key, block)?;
