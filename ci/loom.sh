@@ -2,8 +2,8 @@
 # Model-checks the shipped concurrency code with loom, and checks that every memory ordering that
 # the sources call necessary is: weakened, it makes the model that its comment names fail.
 #
-# Bound: 2 preemptions per execution (LOOM_MAX_PREEMPTIONS=3 for a nightly run).
-# Time: seconds to run, about a minute to build from nothing, on 2 cores.
+# Bound: 2 preemptions per execution, 15 s on 2 cores, and a minute to build from nothing.
+# LOOM_MAX_PREEMPTIONS=3, for a nightly run, takes some minutes.
 # Its own target directory, because a change of RUSTFLAGS rebuilds everything.
 set -eu
 cd "$(dirname "$0")/.."
