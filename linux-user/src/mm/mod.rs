@@ -4,7 +4,7 @@
 //! guest 0                                                        2^38
 //!   │ non-PIE · brk …      PIE · brk …      … mmap (downwards) │ stack │vdso
 //! ──┴──────────────────────────────────────────────────────────┴──
-//! host base = guest 0; the window and a guard on both sides are PROT_NONE until mapped over
+//! host base = guest 0; the window and the guards beside it are PROT_NONE until mapped over
 //! ```
 //!
 //! Rules:
@@ -59,6 +59,8 @@ pub(crate) fn page_down(addr: u64) -> u64 {
 /// The guest address space, shared by all threads of a process (and by a `vfork` child).
 pub struct AddressSpace {
     base: u64,
+    /// What of the host's memory is the window's, guards included.
+    reserved: Range<u64>,
     layout: Mutex<Layout>,
     watched: WatchBits,
 }
@@ -85,25 +87,45 @@ pub enum Denied {
     Protected,
 }
 
+/// Reserves host memory at `at`, which nothing may be at; 0 leaves the place to the kernel.
+fn reserve(at: u64, len: u64) -> std::io::Result<u64> {
+    let fixed = if at == 0 {
+        0
+    } else {
+        libc::MAP_FIXED_NOREPLACE
+    };
+    // SAFETY: a new mapping, over nothing that is there, touches no memory in use.
+    let got = unsafe {
+        libc::mmap(
+            at as *mut libc::c_void,
+            len as usize,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | fixed,
+            -1,
+            0,
+        )
+    };
+    if got == libc::MAP_FAILED {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(got as u64)
+}
+
 impl AddressSpace {
-    /// Reserves the window.
+    /// Reserves the window: at guest = host addresses if that room is free (a segment base of 0
+    /// saves the host a cycle on every access), else anywhere.
     pub fn new() -> std::io::Result<AddressSpace> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
-        let window = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                (GUARD + GUEST_END + GUARD) as usize,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
+        let (base, reserved) = match reserve(LOWEST, GUEST_END + GUARD - LOWEST) {
+            Ok(at) => (0, at..GUEST_END + GUARD),
+            Err(_) => {
+                let len = GUARD + GUEST_END + GUARD;
+                let at = reserve(0, len)?;
+                (at + GUARD, at..at + len)
+            }
         };
-        if window == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
         Ok(AddressSpace {
-            base: window as u64 + GUARD,
+            base,
+            reserved,
             layout: Mutex::new(Layout {
                 vmas: VmaMap::default(),
                 mmap_area: LOWEST..GUEST_END - PAGE_SIZE,
@@ -233,8 +255,8 @@ impl Drop for AddressSpace {
         // SAFETY: the window was mapped by `new`; with its last owner gone nobody runs in it.
         unsafe {
             libc::munmap(
-                (self.base - GUARD) as *mut libc::c_void,
-                (GUARD + GUEST_END + GUARD) as usize,
+                self.reserved.start as *mut libc::c_void,
+                (self.reserved.end - self.reserved.start) as usize,
             );
         }
     }
