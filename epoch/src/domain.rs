@@ -4,7 +4,7 @@
 //!
 //! `generation` counts the calls of `retire`; a job carries the generation that its call made. Each
 //! participant's `seen` says from which generation on it cannot hold a reference to anything that
-//! was retired before (see [`crate::slots`]; offline counts as later than everything).
+//! was retired before (offline counts as later than everything).
 //!
 //! 1. **Ready.** The job of generation *g* may run when every slot has `seen >= g`. This is decided
 //!    by a scan under the queue's lock, after a `SeqCst` fence.
