@@ -9,6 +9,7 @@
  * @expect cache block 64
  * @expect highest address 3fffffffff
  * @expect unknown -1 0
+ * @expect the time CSR ticks as fast as told: 1
  * @expect with processors: 0
  * @expect no such processors: EINVAL
  * @expect flags: EINVAL
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct pair {
@@ -36,6 +38,30 @@ struct pair {
 static const char *probe(struct pair *pairs, long count, long size, void *set, unsigned flags)
 {
     return syscall(258, pairs, count, size, set, flags) == 0 ? "0" : strerrorname_np(errno);
+}
+
+static uint64_t ticks(void)
+{
+    uint64_t now;
+    __asm__ volatile("rdtime %0" : "=r"(now));
+    return now;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* Whether ticks and seconds agree, within what a busy machine puts between two readings. */
+static int right_frequency(uint64_t told)
+{
+    uint64_t first = ticks();
+    double start = seconds();
+    nanosleep(&(struct timespec){0, 50000000}, NULL);
+    double measured = (ticks() - first) / (seconds() - start);
+    return measured > told * 0.5 && measured < told * 2.0;
 }
 
 static const char *flush(unsigned long flags)
@@ -56,6 +82,9 @@ int main(void)
     printf("cache block %ld\n", pairs[4].value);
     printf("highest address %lx\n", pairs[5].value);
     printf("unknown %ld %ld\n", pairs[6].key, pairs[6].value);
+    pairs[6] = (struct pair){8, 0};
+    probe(&pairs[6], 1, 0, NULL, 0);
+    printf("the time CSR ticks as fast as told: %d\n", right_frequency(pairs[6].value));
     cpu_set_t set;
     sched_getaffinity(0, sizeof set, &set);
     printf("with processors: %s\n", probe(pairs, 1, sizeof set, &set, 0));

@@ -117,11 +117,9 @@ impl<'a> Line<'a> {
 
     /// A signal's name.
     pub fn signal(&mut self, number: u64) {
-        match (number, sets::SIGNAL.name(number)) {
-            (_, Some(name)) => self.put(name),
-            (32, None) => self.put("SIGRTMIN"),
-            (33..=64, None) => self.fmt(format_args!("SIGRT_{}", number - 32)),
-            _ => self.signed(i64::from(number as i32)),
+        match sets::signal_name(number) {
+            Some(name) => self.put(&name),
+            None => self.signed(i64::from(number as i32)),
         }
     }
 
@@ -138,11 +136,8 @@ impl<'a> Line<'a> {
             if !std::mem::take(&mut first) {
                 self.put(" ");
             }
-            match sets::SIGNAL.name(number) {
-                Some(name) => self.put(name.trim_start_matches("SIG")),
-                None if number == 32 => self.put("RTMIN"),
-                None => self.fmt(format_args!("RT_{}", number - 32)),
-            }
+            let name = sets::signal_name(number).unwrap_or_default();
+            self.put(name.trim_start_matches("SIG"));
         }
         self.put("]");
     }

@@ -72,8 +72,7 @@ impl Log {
         let text = match status {
             crate::ExitStatus::Exited(code) => format!("+++ exited with {code} +++"),
             crate::ExitStatus::Signaled(number) => {
-                let name = sets::SIGNAL.name(number as u64);
-                format!("+++ killed by {} +++", name.unwrap_or("SIGRT"))
+                format!("+++ killed by {} +++", signal(i64::from(number)))
             }
         };
         self.write(&(self.prefix(tid) + &text));
@@ -285,16 +284,16 @@ fn length(line: &Line<'_>, len: Len, args: &Args) -> u64 {
     }
 }
 
+/// A signal's name, or its number.
+fn signal(number: i64) -> String {
+    sets::signal_name(number as u64).unwrap_or_else(|| number.to_string())
+}
+
 /// `--- SIGSEGV {si_signo=SIGSEGV, …} ---`
 fn signal_text(info: &[u8; 128]) -> String {
     use layouts::{i32_at, u32_at, u64_at};
     let (number, code) = (i32_at(info, 0), i32_at(info, 8));
-    let name = |number: i64| match (number, sets::SIGNAL.name(number as u64)) {
-        (_, Some(name)) => name.to_owned(),
-        (32, None) => "SIGRTMIN".to_owned(),
-        (_, None) => format!("SIGRT_{}", number - 32),
-    };
-    let mut text = format!("--- {0} {{si_signo={0}, si_code=", name(number));
+    let mut text = format!("--- {0} {{si_signo={0}, si_code=", signal(number));
     text.push_str(&code_name(number as i32, code as i32));
     let sender = format!(", si_pid={}, si_uid={}", i32_at(info, 16), u32_at(info, 20));
     match (number as i32, code as i32) {
@@ -319,7 +318,7 @@ fn signal_text(info: &[u8; 128]) -> String {
             let status = i32_at(info, 24);
             let status = match code {
                 1 => status.to_string(),
-                _ => name(status),
+                _ => signal(status),
             };
             let (user, system) = (u64_at(info, 32), u64_at(info, 40));
             text.push_str(&format!(

@@ -295,6 +295,16 @@ numbers! {
         "SIGPWR" 30, "SIGSYS" 31;
 }
 
+/// The name of a signal, `None` if there is no such signal.
+pub fn signal_name(number: u64) -> Option<String> {
+    match (SIGNAL.name(number), number) {
+        (Some(name), _) => Some(name.to_owned()),
+        (None, 32) => Some("SIGRTMIN".to_owned()),
+        (None, 33..=64) => Some(format!("SIGRT_{}", number - 32)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use super::arg::Arg::{
     self, After, At, Before, Fd, Hex, In, Int, Lookup, Out, Path, Set, Size, Text,
 };
 use super::arg::{array, raw};
-use super::{Call, Ret, host, own_fds, path};
+use super::{Call, Ret, own_fds, path};
 use crate::strace::layouts;
 use crate::strace::line::Line;
 use crate::strace::sets;
@@ -62,7 +62,7 @@ fn close(thread: &mut Thread, args: &Args) -> SysResult {
 }
 
 /// `close_range`, around hartscope's own descriptors.
-fn close_range(_thread: &mut Thread, args: &Args) -> SysResult {
+fn close_range(thread: &mut Thread, args: &Args) -> SysResult {
     let &[first, last, flags, ..] = args;
     let (mut first, last) = (first & 0xffff_ffff, last & 0xffff_ffff);
     if first > last {
@@ -74,23 +74,24 @@ fn close_range(_thread: &mut Thread, args: &Args) -> SysResult {
             continue;
         }
         if own > first {
-            host::call(libc::SYS_close_range, [first, own - 1, flags, 0, 0, 0])?;
+            let part = [first, own - 1, flags, 0, 0, 0];
+            thread.blocking_syscall(libc::SYS_close_range, part)?;
         }
         first = own + 1;
     }
     if first > last {
         return Ok(0);
     }
-    host::call(libc::SYS_close_range, [first, last, flags, 0, 0, 0])
+    thread.blocking_syscall(libc::SYS_close_range, [first, last, flags, 0, 0, 0])
 }
 
 /// `dup3`: onto one of hartscope's own descriptors is beyond the limit, for the guest.
-fn dup3(_thread: &mut Thread, args: &Args) -> SysResult {
+fn dup3(thread: &mut Thread, args: &Args) -> SysResult {
     let &[old, new, flags, ..] = args;
     if own_fds::is_own(new as i32) || own_fds::is_own(old as i32) {
         return Err(Errno::EBADF);
     }
-    host::call(libc::SYS_dup3, [old, new, flags, 0, 0, 0])
+    thread.blocking_syscall(libc::SYS_dup3, [old, new, flags, 0, 0, 0])
 }
 
 /// What a `fcntl` command does with its argument.

@@ -13,8 +13,8 @@ pub const ISA: &str =
 
 /// Bytes that `cbo.zero` and the other cache block instructions work on.
 const CACHE_BLOCK: u64 = 64;
-/// Ticks of the `time` CSR a second.
-const TIME_FREQUENCY: u64 = 1_000_000_000;
+/// Ticks of the `time` CSR a second: each is 100 ns.
+const TIME_FREQUENCY: u64 = 10_000_000;
 
 /// Bits of `RISCV_HWPROBE_KEY_IMA_EXT_0`.
 mod extension {

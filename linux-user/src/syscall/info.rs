@@ -348,7 +348,7 @@ pub(super) const CALLS: &[Call] = &[
             Set(&sets::GETRANDOM),
         ],
     ),
-    Call::host(116, "syslog", libc::SYS_syslog, [Int, Out(text(2)), Int]),
+    Call::blocking(116, "syslog", libc::SYS_syslog, [Int, Out(text(2)), Int]),
 ];
 
 #[cfg(test)]
