@@ -1,5 +1,6 @@
 //! Passes over the ops of a block, in the order they run. Each keeps the rules of [`crate::ops`].
 
+mod absorb;
 mod counts;
 mod lazy;
 mod linear;

@@ -19,8 +19,8 @@ pub(super) struct Cold {
 }
 
 pub(super) enum ColdKind {
-    /// Run the op in the interpreter, come back.
-    Helper { op: Op, pc: u64 },
+    /// Run one or two ops in the interpreter, come back.
+    Helper { op: Op, also: Option<Op>, pc: u64 },
     /// Run the sunk ops, and leave: the interpreter goes on at `pc`.
     Interpret {
         pc: u64,
@@ -143,9 +143,10 @@ impl Emission<'_> {
             if op.may_raise() && self.block.mode.fp_traps() {
                 self.fault_point();
             }
-            // A comparison and a following branch on its result share the flags.
-            if let Some((pc, branch, rest)) = next_insn(rest)
-                && self.compare_and_branch(op, branch)
+            // A comparison and a following branch on its result share the flags; a quotient and a
+            // remainder share the division.
+            if let Some((pc, next, rest)) = next_insn(rest)
+                && (self.compare_and_branch(op, next) || self.division_pair(op, next))
             {
                 self.pc = pc;
                 ops = rest;
@@ -351,7 +352,11 @@ impl Emission<'_> {
 
     /// Out of line, `op` is run by the interpreter; [`Self::rejoin`] says where it comes back.
     pub(super) fn cold(&mut self, fixup: Fixup, op: Op) -> Cold {
-        let kind = ColdKind::Helper { op, pc: self.pc };
+        let kind = ColdKind::Helper {
+            op,
+            also: None,
+            pc: self.pc,
+        };
         Cold {
             fixup,
             back: 0,
@@ -363,12 +368,6 @@ impl Emission<'_> {
     pub(super) fn rejoin(&mut self, cold: Cold) {
         let back = self.a.label();
         self.colds.push(Cold { back, ..cold });
-    }
-
-    /// [`Self::cold`] and [`Self::rejoin`] in one.
-    pub(super) fn cold_helper(&mut self, fixup: Fixup, op: Op, back: usize) {
-        let kind = ColdKind::Helper { op, pc: self.pc };
-        self.colds.push(Cold { fixup, back, kind });
     }
 
     /// Where the indirect entry leads once the block is invalid.
@@ -389,8 +388,11 @@ impl Emission<'_> {
             let Cold { fixup, back, .. } = self.colds[i];
             self.a.bind(fixup);
             match self.colds[i].kind {
-                ColdKind::Helper { op, pc } => {
+                ColdKind::Helper { op, also, pc } => {
                     self.call_helper(op, pc);
+                    if let Some(op) = also {
+                        self.call_helper(op, pc);
+                    }
                     self.jump_back(back);
                 }
                 ColdKind::Interpret { pc, sunk, nans } => {

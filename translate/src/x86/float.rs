@@ -361,7 +361,8 @@ impl Emission<'_> {
             a: fa,
         };
         let truncate = rm == Rm::Rtz;
-        if !truncate && !(self.is_current(rm) && matches!(to, IntFmt::I32 | IntFmt::I64)) {
+        let by_current_mode = self.is_current(rm) && matches!(to, IntFmt::I32 | IntFmt::I64);
+        if !truncate && !by_current_mode {
             return self.helper_f(whole, None);
         }
         let a = self.f_in(fa, X0, fmt);

@@ -34,7 +34,7 @@ impl Emission<'_> {
     }
 
     /// The width's sign extension of a 32-bit result in `d`.
-    fn extend(&mut self, w: Width, d: u8) {
+    pub(super) fn extend(&mut self, w: Width, d: u8) {
         if w == Width::W32 {
             self.a.sext32(d, Loc::R(d));
         }
@@ -122,7 +122,16 @@ impl Emission<'_> {
             }
             AluOp::Mul => self.mul(w, rd, ra, rb),
             AluOp::Mulh | AluOp::Mulhu => self.mul_high(op, rd, ra, rb),
-            AluOp::Div | AluOp::Divu | AluOp::Rem | AluOp::Remu => self.div(op, w, rd, ra, rb),
+            AluOp::Div | AluOp::Divu | AluOp::Rem | AluOp::Remu => {
+                let op = Op::Alu {
+                    op,
+                    w,
+                    rd,
+                    a: ra,
+                    b: rb,
+                };
+                self.divide(&op, None);
+            }
             AluOp::Andn => {
                 let d = self.dest(rd);
                 let b = self.in_reg(rb, RCX);
@@ -368,7 +377,7 @@ impl Emission<'_> {
     }
 
     /// `rd = rdx`, and the pinned rdx comes back from rcx.
-    fn high_to(&mut self, rd: Reg) {
+    pub(super) fn high_to(&mut self, rd: Reg) {
         match loc(rd) {
             Loc::R(RDX) => {}
             l => {
@@ -376,68 +385,6 @@ impl Emission<'_> {
                 asm!(self.a; mov rdx, rcx);
             }
         }
-    }
-
-    fn div(&mut self, op: AluOp, w: Width, rd: Reg, ra: Reg, rb: Reg) {
-        let signed = matches!(op, AluOp::Div | AluOp::Rem);
-        let full = w == Width::W64;
-        // Divisors 0 and, signed, -1 (which may overflow) go to the interpreter.
-        let cold = if signed {
-            let b = self.in_reg(rb, RAX);
-            if full {
-                self.a.lea(RAX, displaced(b, 1));
-            } else {
-                self.a.lea32(RAX, displaced(b, 1));
-            }
-            self.a.bin_imm(Bin::Cmp, w, Loc::R(RAX), 1);
-            self.a.jcc(Cc::Be)
-        } else {
-            self.compare_zero(w, rb);
-            self.a.jcc(Cc::E)
-        };
-        let back = {
-            asm!(self.a; mov rcx, rdx);
-            if full {
-                self.a.mov(RAX, loc(ra))
-            } else {
-                self.a.mov32(RAX, loc(ra))
-            }
-            let b = match loc(rb) {
-                Loc::R(RDX) => Loc::R(RCX),
-                b => b,
-            };
-            match (signed, full, b) {
-                (true, true, Loc::R(b)) => asm!(self.a; cqo; idiv Rq(b)),
-                (true, true, Loc::M(m)) => asm!(self.a; cqo; idiv QWORD [BYTE rbp + m]),
-                (true, false, Loc::R(b)) => asm!(self.a; cdq; idiv Rd(b)),
-                (true, false, Loc::M(m)) => asm!(self.a; cdq; idiv DWORD [BYTE rbp + m]),
-                (false, true, Loc::R(b)) => asm!(self.a; xor edx, edx; div Rq(b)),
-                (false, true, Loc::M(m)) => asm!(self.a; xor edx, edx; div QWORD [BYTE rbp + m]),
-                (false, false, Loc::R(b)) => asm!(self.a; xor edx, edx; div Rd(b)),
-                (false, false, Loc::M(m)) => asm!(self.a; xor edx, edx; div DWORD [BYTE rbp + m]),
-            }
-            let quotient = matches!(op, AluOp::Div | AluOp::Divu);
-            let result = if quotient { RAX } else { RDX };
-            self.extend(w, result);
-            if quotient {
-                asm!(self.a; mov rdx, rcx);
-                self.finish(rd, RAX);
-            } else {
-                self.high_to(rd);
-            }
-            self.a.label()
-        };
-        self.cold_helper(
-            cold,
-            Op::Alu {
-                op,
-                w,
-                rd,
-                a: ra,
-                b: rb,
-            },
-            back,
-        );
     }
 
     pub(super) fn alu_imm(&mut self, op: AluOp, w: Width, rd: Reg, ra: Reg, imm: i32) {
@@ -610,7 +557,7 @@ fn indexed(base: u8, index: u8, scale: u8) -> Mem {
 }
 
 /// `[base + disp]`.
-fn displaced(base: u8, disp: i32) -> Mem {
+pub(super) fn displaced(base: u8, disp: i32) -> Mem {
     Mem {
         base: Some(base),
         index: None,

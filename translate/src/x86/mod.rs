@@ -5,12 +5,19 @@
 //! * `regs`: which guest register lives where.
 //! * `asm`: instructions with operands chosen at run time, over dynasm.
 //! * `emit`: the pass over the ops; hot code, then cold code.
-//! * `int`, `float`, `mem`, `control`: the ops by kind.
+//! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
+//! * `boxes`, `nans`: what singles and NaNs need beyond what the host does.
 //! * `runtime`: the stubs into and out of generated code.
+
+#![allow(
+    clippy::useless_conversion,
+    reason = "dynasm converts what is of the right type already"
+)]
 
 mod asm;
 mod boxes;
 mod control;
+mod div;
 mod emit;
 mod float;
 mod int;
