@@ -2,8 +2,8 @@
 //! learns of it.
 //!
 //! The host's kernel does this for host threads, but it cannot follow guest pointers. So it is done
-//! here, at the end of a guest thread. (Not if hartscope is killed outright: then other processes
-//! that share a lock with the guest wait for ever.)
+//! here, at the end of a guest thread. (Not after SIGKILL: then other processes that share a lock
+//! with the guest wait for ever.)
 
 use crate::futex;
 use crate::mm::AddressSpace;

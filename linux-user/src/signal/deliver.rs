@@ -1,7 +1,7 @@
 //! Delivering signals: handlers, default actions, interrupted system calls.
 
 use super::{
-    Action, AltStack, CORE, DEFAULT, FAULTS, IGNORE, IGNORED_BY_DEFAULT, SigInfo, SigSet,
+    Action, AltStack, CORE, DEFAULT, FAULTS, IGNORE, IGNORED_BY_DEFAULT, STOPS, SigInfo, SigSet,
     UNBLOCKABLE, bit, frame, host_mask, name, safe_syscall,
 };
 use crate::ExitStatus;
@@ -16,9 +16,6 @@ const BUS_ADRERR: i32 = 2;
 const ILL_ILLOPC: i32 = 1;
 const TRAP_BRKPT: i32 = 1;
 const SI_KERNEL: i32 = 0x80;
-
-/// Stop the process unless told otherwise.
-const STOPS: SigSet = bit(libc::SIGTSTP) | bit(libc::SIGTTIN) | bit(libc::SIGTTOU);
 
 /// The same fault so many times without anything in between is no race with another thread's
 /// `mprotect`: host and map disagree, and the guest is told.

@@ -136,6 +136,7 @@ pub fn init_thread(mailbox: &Mailbox) {
 /// Makes the calling thread the one that signals for the process are passed on to.
 pub(crate) fn init_main(tid: i32) {
     MAIN_TID.store(tid, Ordering::Relaxed);
+    vcpu::fault::on_sent_signal(on_sent);
 }
 
 /// The thread runs no guest any more: it is not to be chosen for signals.
@@ -277,8 +278,15 @@ extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut c_void)
     handle(signal, info, context);
 }
 
+/// The vCPU's handlers of [`vcpu::fault::SIGNALS`] pass on what is no fault.
+fn on_sent(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
+    // SAFETY: the kernel's own; both types are the kernel's `siginfo_t`.
+    let (info, context) = unsafe { (&*info.cast::<SigInfo>(), &mut *context) };
+    handle(signal, info, context);
+}
+
 /// Takes in a signal that was sent (not a fault of this process).
-pub(crate) fn handle(signal: i32, info: &SigInfo, context: &mut libc::ucontext_t) {
+fn handle(signal: i32, info: &SigInfo, context: &mut libc::ucontext_t) {
     let mailbox = CURRENT.get();
     if mailbox.is_null() {
         if signal != KICK {

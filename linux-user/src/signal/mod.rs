@@ -3,8 +3,8 @@
 //! The host kernel keeps the books: a guest signal *is* a host signal, and a guest thread's signal
 //! mask is its host thread's mask. So the kernel chooses the thread for a process-directed signal,
 //! queues real-time signals, runs `sigtimedwait`, `signalfd` and `ppoll` with a mask, stops and
-//! continues, and ends the process where that is the default. What is left to do here is to run the
-//! guest's handlers.
+//! continues. What is left to do here is to run the guest's handlers, and to end the process in good
+//! order where that is the default.
 //!
 //! 1. The host handler ([`host`]) puts the signal into the one slot of its thread's mailbox, makes
 //!    the vCPU stop soon, and returns with *all* signals blocked. So one slot is enough: what else
@@ -53,8 +53,7 @@ const UNBLOCKABLE: SigSet = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
 const FAULTS: SigSet = bit(libc::SIGSEGV) | bit(libc::SIGBUS) | bit(libc::SIGFPE);
 /// Never blocked on the host.
 const RESERVED: SigSet = FAULTS | bit(KICK);
-/// Signals that dump core unless told otherwise. Their default action runs here, so that hartscope
-/// can say what killed the guest.
+/// Signals that dump core unless told otherwise: hartscope says what killed the guest.
 const CORE: SigSet = FAULTS
     | bit(libc::SIGQUIT)
     | bit(libc::SIGILL)
@@ -64,6 +63,9 @@ const CORE: SigSet = FAULTS
 /// Ignored unless told otherwise.
 const IGNORED_BY_DEFAULT: SigSet =
     bit(libc::SIGCHLD) | bit(libc::SIGCONT) | bit(libc::SIGURG) | bit(libc::SIGWINCH);
+
+/// Stop the process unless told otherwise.
+const STOPS: SigSet = bit(libc::SIGTSTP) | bit(libc::SIGTTIN) | bit(libc::SIGTTOU);
 
 /// The mask to give to the host where the guest means `mask`.
 pub fn host_mask(mask: SigSet) -> SigSet {
@@ -159,7 +161,9 @@ impl Actions {
         let disposition = match action.handler {
             _ if signal == KICK => host::Disposition::Caught,
             IGNORE => host::Disposition::Ignored,
-            DEFAULT if bit & CORE == 0 => host::Disposition::Default,
+            DEFAULT if bit & (IGNORED_BY_DEFAULT | STOPS) != 0 => host::Disposition::Default,
+            // Also what kills by default: the guest is to end in good order, its robust locks
+            // marked, and whoever watches it told.
             _ => host::Disposition::Caught,
         };
         let child_flags = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
