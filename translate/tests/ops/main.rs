@@ -10,6 +10,8 @@ mod world;
 #[cfg(target_arch = "x86_64")]
 mod differential;
 #[cfg(target_arch = "x86_64")]
+mod division;
+#[cfg(target_arch = "x86_64")]
 mod idioms;
 #[cfg(target_arch = "x86_64")]
 mod jit;
