@@ -28,7 +28,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_insns: 64,
+            max_insns: 40,
             superblocks: true,
         }
     }
