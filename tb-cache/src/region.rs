@@ -1,4 +1,5 @@
-//! The memory that host code lives in: one file in memory, mapped twice.
+//! The memory that host code lives in: shared anonymous memory, mapped twice. (A file in memory would
+//! do as well, but obeys the limit on file sizes, which a guest may have lowered before it forks.)
 //!
 //! 1. The *write view* is readable and writable, the *execute view* readable and executable; no
 //!    page of either is both writable and executable.
@@ -12,7 +13,6 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 
@@ -38,13 +38,18 @@ impl Region {
     /// Reserves `size` bytes (a multiple of the page size, at most [`MAX_SIZE`]).
     pub fn new(size: usize) -> io::Result<Region> {
         debug_assert!(size.is_multiple_of(PAGE) && size <= MAX_SIZE);
-        let file = memory_file()?;
-        // SAFETY: a plain system call on a descriptor that is open.
-        if unsafe { libc::ftruncate(file.as_raw_fd(), size as libc::off_t) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let write = map(&file, size, libc::PROT_READ | libc::PROT_WRITE)?;
-        let execute = map(&file, size, libc::PROT_READ | libc::PROT_EXEC).inspect_err(|_| {
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let write = mapped(unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        })?;
+        let execute = second_view(write, size).inspect_err(|_| {
             // SAFETY: the mapping was made above and nothing refers to it.
             unsafe { libc::munmap(write.as_ptr().cast(), size) };
         })?;
@@ -106,35 +111,30 @@ impl Drop for Region {
     }
 }
 
-fn memory_file() -> io::Result<OwnedFd> {
-    // Kernels before 6.3 do not know MFD_EXEC, later ones may insist on being told.
-    let mut fd = -1;
-    for flags in [libc::MFD_CLOEXEC | libc::MFD_EXEC, libc::MFD_CLOEXEC] {
-        // SAFETY: a plain system call with a terminated string.
-        fd = unsafe { libc::memfd_create(c"hartscope-code".as_ptr(), flags) };
-        if fd >= 0 {
-            break;
-        }
-    }
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new and ours.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn map(file: &OwnedFd, size: usize, protection: libc::c_int) -> io::Result<NonNull<u8>> {
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let at = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
+/// The same memory, readable and executable, at another address.
+fn second_view(write: NonNull<u8>, size: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: an old length of 0 maps shared memory a second time, and leaves the first mapping.
+    let view =
+        mapped(unsafe { libc::mremap(write.as_ptr().cast(), 0, size, libc::MREMAP_MAYMOVE) })?;
+    // SAFETY: the view is new and ours.
+    let done = unsafe {
+        libc::mprotect(
+            view.as_ptr().cast(),
             size,
-            protection,
-            libc::MAP_SHARED | libc::MAP_NORESERVE,
-            file.as_raw_fd(),
-            0,
+            libc::PROT_READ | libc::PROT_EXEC,
         )
     };
+    if done != 0 {
+        let error = io::Error::last_os_error();
+        // SAFETY: as above.
+        unsafe { libc::munmap(view.as_ptr().cast(), size) };
+        return Err(error);
+    }
+    Ok(view)
+}
+
+/// The result of a mapping call.
+fn mapped(at: *mut libc::c_void) -> io::Result<NonNull<u8>> {
     if at == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
