@@ -26,7 +26,8 @@ cases, then random programs.
   --jobs J          programs that run at once (default: one per host core)
   --failures F      stop after F failing programs (default 1)
   --runners LIST    comma-separated, the first is the reference (default: all)
-                    qemu, hartscope-x86-64, hartscope-interp, emitter, interpreter, plain
+                    qemu, hartscope-x86-64, hartscope-interp, hartscope-small (a tiny cache,
+                    instructions counted), emitter, interpreter, plain
   --hartscope FILE  the binary (default: beside this one)
   --no-directed     only random programs
   --no-traps        no instructions that trap
@@ -39,7 +40,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a failing program may be cut down.
 const SHRINK: Duration = Duration::from_secs(60);
 
-const ALL_RUNNERS: &str = "qemu,interpreter,emitter,plain,hartscope-x86-64,hartscope-interp";
+const ALL_RUNNERS: &str =
+    "qemu,interpreter,emitter,plain,hartscope-x86-64,hartscope-interp,hartscope-small";
+
+/// Ways to run the binary. The last one evicts blocks all the time, and counts instructions.
+const HARTSCOPES: [(&str, &[&str]); 3] = [
+    ("hartscope-x86-64", &["--backend", "x86-64"]),
+    ("hartscope-interp", &["--backend", "interp"]),
+    ("hartscope-small", &["--tb-size", "64K", "--count-insns"]),
+];
 
 /// What was asked for.
 struct Request {
@@ -111,12 +120,12 @@ fn run(request: &Request) -> Result<bool, String> {
 }
 
 fn runner(name: &str, hartscope: &Path) -> Result<Box<dyn Runner>, String> {
+    if let Some((_, options)) = HARTSCOPES.iter().find(|(known, _)| *known == name) {
+        let runner = ProcessRunner::hartscope(name, hartscope, options, TIMEOUT);
+        return Ok(Box::new(runner));
+    }
     Ok(match name {
         "qemu" => Box::new(ProcessRunner::qemu(TIMEOUT)),
-        "hartscope-x86-64" | "hartscope-interp" => {
-            let backend = &name["hartscope-".len()..];
-            Box::new(ProcessRunner::hartscope(hartscope, backend, TIMEOUT))
-        }
         "emitter" => Box::new(InProcess::new(Backend::Emitter)),
         "interpreter" => Box::new(InProcess::new(Backend::Interpreter)),
         "plain" => Box::new(InProcess::new(Backend::Plain)),

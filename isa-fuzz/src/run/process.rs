@@ -36,11 +36,15 @@ impl ProcessRunner {
         ProcessRunner::new("qemu", Path::new("qemu-riscv64"), &arguments, timeout)
     }
 
-    /// `hartscope run`, with one of its back ends.
-    pub fn hartscope(program: &Path, backend: &str, timeout: Duration) -> ProcessRunner {
-        let arguments = ["run", "--backend", backend];
-        let name = format!("hartscope-{backend}");
-        ProcessRunner::new(&name, program, &arguments, timeout)
+    /// `hartscope run` with the given options.
+    pub fn hartscope(
+        name: &str,
+        program: &Path,
+        options: &[&str],
+        timeout: Duration,
+    ) -> ProcessRunner {
+        let arguments = [&["run"], options].concat();
+        ProcessRunner::new(name, program, &arguments, timeout)
     }
 
     fn new(name: &str, program: &Path, arguments: &[&str], timeout: Duration) -> ProcessRunner {
