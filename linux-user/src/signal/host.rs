@@ -409,3 +409,154 @@ pub(crate) fn die_by(signal: i32) -> ! {
         libc::_exit(128 + signal.clamp(0, SIGNALS))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mm::AddressSpace;
+    use crate::thread::gettid;
+    use std::sync::Arc;
+    use std::sync::mpsc;
+    use vcpu::{Engine, UserMemory, Vcpu};
+
+    /// Runs `test` on a thread of its own, which takes SIGUSR1 as a guest thread does.
+    fn on_guest_thread<R: Send + 'static>(test: fn(&Mailbox) -> R) -> R {
+        let run = move || {
+            block_all();
+            let mm = Arc::new(AddressSpace::new().unwrap());
+            let memory = UserMemory { base: mm.base() };
+            let engine = Engine::new(&vcpu::Config::default(), mm).unwrap();
+            let mailbox = Mailbox::new(Vcpu::new(&engine, memory).kicker());
+            init_thread(&mailbox);
+            install(libc::SIGUSR1, Disposition::Caught, 0);
+            unblock();
+            let result = test(&mailbox);
+            park();
+            result
+        };
+        std::thread::spawn(run).join().unwrap()
+    }
+
+    fn unblock() {
+        let none: SigSet = 0;
+        let size = size_of::<SigSet>();
+        // SAFETY: reads one word.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &none, 0, size);
+        }
+    }
+
+    fn send(tid: i32, signal: i32) {
+        // SAFETY: the test threads handle it.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
+    }
+
+    fn call(mailbox: &Mailbox, nr: i64, args: &[u64]) -> SysResult {
+        let mut all = [0; 6];
+        all[..args.len()].copy_from_slice(args);
+        // SAFETY: as the tests call it.
+        unsafe { safe_syscall(mailbox, nr, &all) }
+    }
+
+    #[test]
+    fn no_call_is_begun_while_a_signal_waits() {
+        on_guest_thread(|mailbox| {
+            let pid = std::process::id().into();
+            assert_eq!(call(mailbox, libc::SYS_getpid, &[]), Ok(pid));
+            assert_eq!(
+                call(mailbox, libc::SYS_close, &[u64::MAX]),
+                Err(Errno::EBADF)
+            );
+            send(gettid(), libc::SIGUSR1);
+            assert!(!mailbox.is_empty());
+            assert_eq!(
+                call(mailbox, libc::SYS_getpid, &[]),
+                Err(Errno::ERESTARTSYS)
+            );
+            assert_eq!(
+                mailbox.take().map(|info| info.signal()),
+                Some(libc::SIGUSR1)
+            );
+            assert!(mailbox.is_empty() && mailbox.take().is_none());
+            assert_eq!(call(mailbox, libc::SYS_getpid, &[]), Ok(pid));
+        });
+    }
+
+    #[test]
+    fn the_slot_holds_one_signal_and_the_kernel_the_rest() {
+        on_guest_thread(|mailbox| {
+            install(libc::SIGUSR2, Disposition::Caught, 0);
+            send(gettid(), libc::SIGUSR1);
+            send(gettid(), libc::SIGUSR2);
+            assert_eq!(current_mask() & bit(libc::SIGUSR2), bit(libc::SIGUSR2));
+            let first = mailbox.take().map(|info| info.signal());
+            assert_eq!(
+                (first, mailbox.take().is_none()),
+                (Some(libc::SIGUSR1), true)
+            );
+            unblock();
+            let second = mailbox.take().map(|info| info.signal());
+            assert_eq!(second, Some(libc::SIGUSR2));
+        });
+    }
+
+    #[test]
+    fn a_kick_ends_a_call_that_blocks_and_blocks_no_signals() {
+        on_guest_thread(|mailbox| {
+            install(KICK, Disposition::Caught, 0);
+            let mut ends = [0; 2];
+            // SAFETY: takes two descriptors.
+            assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+            let (enough, stop) = mpsc::channel::<()>();
+            let tid = gettid();
+            // As long as it takes the other thread to get there.
+            let kicker = std::thread::spawn(move || {
+                while stop
+                    .recv_timeout(std::time::Duration::from_millis(1))
+                    .is_err()
+                {
+                    send(tid, KICK);
+                }
+            });
+            let mut byte = 0_u8;
+            let read = [ends[0] as u64, &raw mut byte as u64, 1];
+            assert_eq!(
+                call(mailbox, libc::SYS_read, &read),
+                Err(Errno::ERESTARTSYS)
+            );
+            mailbox.clear_kick();
+            // Calls that the kernel does not restart say so.
+            let second = [100_i64, 0];
+            let sleep = [&raw const second as u64, 0];
+            let interrupted = call(mailbox, libc::SYS_nanosleep, &sleep);
+            assert!(matches!(
+                interrupted,
+                Err(Errno::EINTR | Errno::ERESTARTSYS)
+            ));
+            assert_eq!(current_mask() & !RESERVED, 0);
+            enough.send(()).unwrap();
+            kicker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_fault_signal_that_is_sent_while_blocked_is_held() {
+        on_guest_thread(|mailbox| {
+            vcpu::fault::on_sent_signal(on_sent);
+            mailbox.set_mask(bit(libc::SIGSEGV));
+            send(gettid(), libc::SIGSEGV);
+            send(gettid(), libc::SIGSEGV);
+            assert!(mailbox.is_empty());
+            assert_eq!(mailbox.held(), bit(libc::SIGSEGV));
+            mailbox.set_mask(0);
+            assert!(!mailbox.is_empty());
+            assert_eq!(
+                mailbox.take().map(|info| info.signal()),
+                Some(libc::SIGSEGV)
+            );
+            assert!(mailbox.take().is_none());
+            send(gettid(), libc::SIGBUS);
+            assert_eq!(mailbox.take().map(|info| info.signal()), Some(libc::SIGBUS));
+        });
+    }
+}
