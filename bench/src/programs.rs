@@ -47,7 +47,7 @@ impl Program {
     }
 }
 
-const SINGLE: [(&str, Kind); 20] = [
+const SINGLE: [(&str, Kind); 21] = [
     ("aes", Kind::Integer),
     ("alloc", Kind::Integer),
     ("bigint", Kind::Integer),
@@ -64,6 +64,7 @@ const SINGLE: [(&str, Kind); 20] = [
     ("sort", Kind::Integer),
     ("stream", Kind::Integer),
     ("strings", Kind::Integer),
+    ("unaligned", Kind::Integer),
     ("linalg", Kind::Float),
     ("mandel", Kind::Float),
     ("nbody", Kind::Float),
