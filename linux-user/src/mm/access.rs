@@ -4,7 +4,8 @@ use super::{AddressSpace, GUEST_END};
 use crate::Errno;
 use translate::GuestMemory;
 use translate::ops::Size;
-use vcpu::{UserMemory, guarded};
+use vcpu::UserMemory;
+use vcpu::guarded::{self, HostFault};
 
 impl AddressSpace {
     /// Reads guest memory; `EFAULT` if any of it cannot be read.
@@ -16,9 +17,15 @@ impl AddressSpace {
 
     /// Writes guest memory; `EFAULT` if any of it cannot be written.
     pub fn write(&self, addr: u64, bytes: &[u8]) -> Result<(), Errno> {
-        let host = self.prepare_write(addr, bytes.len() as u64)?;
-        // SAFETY: the range lies in the guest's window.
-        unsafe { guarded::copy_in(host, bytes) }.map_err(|_| Errno::EFAULT)
+        let host = self.host_range(addr, bytes.len() as u64)?;
+        loop {
+            // SAFETY: the range lies in the guest's window.
+            match unsafe { guarded::copy_in(host, bytes) } {
+                Ok(()) => return Ok(()),
+                Err(HostFault { addr: Some(at), .. }) if self.store_fault(at - self.base) => (),
+                Err(_) => return Err(Errno::EFAULT),
+            }
+        }
     }
 
     /// Reads a little-endian word.
@@ -45,17 +52,15 @@ impl AddressSpace {
         if !addr.is_multiple_of(4) {
             return Err(Errno::EFAULT);
         }
-        self.prepare_write(addr, 4)?;
         let mut memory = UserMemory { base: self.base };
         let mut old = self.read_u32(addr)?;
         while let Some(new) = change(old) {
-            let found = memory
-                .compare_exchange(addr, Size::B4, old.into(), new.into())
-                .map_err(|_| Errno::EFAULT)? as u32;
-            if found == old {
-                return Ok(Some(old));
+            match memory.compare_exchange(addr, Size::B4, old.into(), new.into()) {
+                Ok(found) if found == u64::from(old) => return Ok(Some(old)),
+                Ok(found) => old = found as u32,
+                Err(_) if self.store_fault(addr) => (),
+                Err(_) => return Err(Errno::EFAULT),
             }
-            old = found;
         }
         Ok(None)
     }

@@ -19,7 +19,7 @@ const SI_KERNEL: i32 = 0x80;
 
 /// The same fault so many times without anything in between is no race with another thread's
 /// `mprotect`: host and map disagree, and the guest is told.
-const MAX_RETRIES: u32 = 8;
+const MAX_RETRIES: u32 = 1000;
 
 impl Thread {
     /// Delivers what is pending, resolves an interrupted system call, and brings the host's mask
@@ -246,6 +246,7 @@ impl Thread {
             Cause::Page => (),
         }
         if access == Access::Store && self.process.mm.store_fault(addr) {
+            self.retries.reset();
             return;
         }
         let here = (self.vcpu.state().pc, addr);
