@@ -35,7 +35,7 @@ pub enum FileError {
     ScriptLoop,
     #[error("a script without an interpreter's name")]
     EmptyScript,
-    #[error("its interpreter {}: {error}", name.display())]
+    #[error("its interpreter {}: {error} (-L names a root to look in)", name.display())]
     Interpreter {
         name: PathBuf,
         error: Box<FileError>,
