@@ -180,6 +180,9 @@ impl<M: VcpuMemory> Vcpu<M> {
         if kind.is_float {
             return self.on_float_trap();
         }
+        if point.retry {
+            return self.on_interpret();
+        }
         add(self.counts(), Count::Faults, 1);
         let access = GuestAccess::of(tb.bytes_at(point.pc), |reg| self.state.get(reg));
         let host_addr = kind.is_addressed.then_some(self.state.fault_addr);

@@ -3,6 +3,7 @@
 use dynasmrt::DynasmApi;
 
 use super::asm::{Asm, Fixup, asm};
+use super::bytes;
 use super::control::PC;
 use super::regs::disp;
 use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp};
@@ -150,6 +151,10 @@ impl Emission<'_> {
             {
                 self.pc = pc;
                 ops = rest;
+            } else if let Some(run) = bytes::run(op, self.pc, rest, self.sunk_here) {
+                self.store_bytes(&run);
+                self.pc = run.pc;
+                ops = run.rest;
             } else if !self.compared {
                 self.op(op);
             }
@@ -311,11 +316,21 @@ impl Emission<'_> {
     /// What follows is host code that may fault: an access of the instruction at the current pc, or
     /// its floating-point exception. Until it has faulted it changes no register of the guest.
     pub(super) fn fault_point(&mut self) {
+        self.push_point(false);
+    }
+
+    /// The same for code that does several instructions: see [`FaultPoint::retry`].
+    pub(super) fn retry_point(&mut self) {
+        self.push_point(true);
+    }
+
+    fn push_point(&mut self, retry: bool) {
         self.faults.push(FaultPoint {
             offset: self.a.code.len() as u32,
             pc: self.pc,
             sunk: self.sunk_here,
             nans: self.nans,
+            retry,
         });
     }
 

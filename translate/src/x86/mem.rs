@@ -37,6 +37,8 @@ macro_rules! guest_vector {
     }};
 }
 
+pub(super) use guest_vector;
+
 const RES_ADDR: i32 = disp(offset_of!(CpuState, res_addr));
 const RES_VALUE: i32 = disp(offset_of!(CpuState, res_value));
 const BOX_S: i32 = disp(offset_of!(CpuState, consts) + offset_of!(Consts, box_s));

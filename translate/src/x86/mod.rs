@@ -7,6 +7,7 @@
 //! * `emit`: the pass over the ops; hot code, then cold code.
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
 //! * `boxes`, `nans`: what singles and NaNs need beyond what the host does.
+//! * `bytes`: byte stores in a row.
 //! * `runtime`: the stubs into and out of generated code.
 
 #![allow(
@@ -16,6 +17,7 @@
 
 mod asm;
 mod boxes;
+mod bytes;
 mod control;
 mod div;
 mod emit;
@@ -57,6 +59,9 @@ pub struct FaultPoint {
     pub sunk: SunkRange,
     /// Registers to canonicalise then.
     pub nans: Nans,
+    /// The host code does the work of several instructions, of which the one at `pc` is the first
+    /// and none has had an effect: let the interpreter run that one, instead of reporting a fault.
+    pub retry: bool,
 }
 
 /// The host code of one block. Position independent, apart from [`CODE_ALIGN`].

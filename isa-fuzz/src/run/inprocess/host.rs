@@ -132,7 +132,7 @@ impl HostBackend {
         run_sunk(state, space, &placed.sunk_ops, point.sunk);
         point.nans.canonicalize(state);
         state.pc = point.pc;
-        if FLOAT_TRAP.get() {
+        if FLOAT_TRAP.get() || point.retry {
             return interpret_one(state, space);
         }
         let insn = insn_at(space, state.pc);
