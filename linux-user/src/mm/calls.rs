@@ -233,7 +233,7 @@ impl AddressSpace {
             advice,
             libc::MADV_DONTNEED | libc::MADV_REMOVE | libc::MADV_FREE
         ) {
-            self.invalidate(layout, &pieces);
+            self.invalidate(layout, &[range]);
         }
         result
     }
@@ -267,16 +267,16 @@ impl AddressSpace {
         }
         let write = if flags & libc::SHM_RDONLY == 0 { 2 } else { 0 };
         let exec = if flags & libc::SHM_EXEC != 0 { 4 } else { 0 };
-        self.watched.clear(&range);
-        let removed = layout.vmas.insert(
-            range,
+        self.watched.remove(&range);
+        layout.vmas.insert(
+            range.clone(),
             Vma {
                 prot: Prot::from_bits(1 | write | exec),
                 shared: true,
                 backing: Backing::Shm(id, 0),
             },
         );
-        self.invalidate(layout, &removed);
+        self.invalidate(layout, &[range]);
         Ok(start)
     }
 

@@ -1,6 +1,6 @@
 //! Mapping, unmapping, protecting, the program break.
 
-use super::vma::{Backing, File, Piece, Prot, Vma};
+use super::vma::{Backing, File, Prot, Vma};
 use super::{AddressSpace, GUEST_END, LOWEST, Layout, PAGE_SIZE, page_down, page_up};
 use crate::{Errno, SysResult};
 use std::ops::Range;
@@ -138,9 +138,9 @@ impl AddressSpace {
             shared,
             backing,
         };
-        self.watched.clear(&range);
-        let removed = layout.vmas.insert(range, vma);
-        self.invalidate(layout, &removed);
+        self.watched.remove(&range);
+        layout.vmas.insert(range.clone(), vma);
+        self.invalidate(layout, &[range]);
         Ok(start)
     }
 
@@ -160,9 +160,9 @@ impl AddressSpace {
             )
             .is_ok();
         if unmapped {
-            self.watched.clear(&range);
-            let removed = layout.vmas.remove(range);
-            self.invalidate(layout, &removed);
+            self.watched.remove(&range);
+            layout.vmas.remove(range.clone());
+            self.invalidate(layout, &[range]);
         }
     }
 
@@ -178,9 +178,9 @@ impl AddressSpace {
             return Ok(0);
         }
         self.reserve(&range)?;
-        self.watched.clear(&range);
-        let removed = layout.vmas.remove(range);
-        self.invalidate(layout, &removed);
+        self.watched.remove(&range);
+        layout.vmas.remove(range.clone());
+        self.invalidate(layout, &[range]);
         Ok(0)
     }
 
@@ -203,16 +203,15 @@ impl AddressSpace {
         } else {
             Ok(0)
         };
-        let mut changed = Vec::new();
-        for (piece, _) in layout.vmas.pieces(covered) {
+        for (piece, _) in layout.vmas.pieces(covered.clone()) {
             if let Err(errno) = self.host_protect(&piece, prot.host()) {
                 result = Err(errno);
                 break;
             }
-            self.watched.clear(&piece);
-            changed.extend(layout.vmas.protect(piece, prot));
+            self.watched.remove(&piece);
+            layout.vmas.protect(piece, prot);
         }
-        self.invalidate(layout, &changed);
+        self.invalidate(layout, &[covered]);
         result
     }
 
@@ -256,8 +255,9 @@ impl AddressSpace {
             shared: false,
             backing: Backing::Heap,
         };
-        layout.vmas.insert(range, vma);
+        layout.vmas.insert(range.clone(), vma);
         layout.heap.end = wanted;
+        self.invalidate(layout, &[range]);
         Ok(wanted)
     }
 
@@ -267,14 +267,13 @@ impl AddressSpace {
         range: Range<u64>,
         wanted: u64,
     ) -> SysResult {
-        let mut removed: Vec<Piece> = Vec::new();
         if !range.is_empty() {
             self.reserve(&range)?;
-            self.watched.clear(&range);
-            removed = layout.vmas.remove(range);
+            self.watched.remove(&range);
+            layout.vmas.remove(range.clone());
         }
         layout.heap.end = wanted;
-        self.invalidate(layout, &removed);
+        self.invalidate(layout, &[range]);
         Ok(wanted)
     }
 }

@@ -14,14 +14,14 @@
 //!    short, could be filled by an allocation of hartscope's own.
 //! 2. The map of mappings changes under the one lock, together with the host mappings. Generated
 //!    code never takes it; a fault, a system call and a translation do, briefly.
-//! 3. Blocks of a range that was executable are invalidated after the change and before the
-//!    system call returns to the guest, outside the lock.
+//! 3. Blocks of a range that has changed are invalidated under the same hold of the lock.
 //! 4. No guest page is executable for the host.
 
 mod access;
 pub mod calls;
 pub(crate) mod map;
 mod maps_text;
+mod pages;
 mod remap;
 #[cfg(test)]
 mod tests;
@@ -29,12 +29,12 @@ pub mod vma;
 mod watch;
 
 use crate::Errno;
+use pages::PageSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tb_cache::TbCache;
 use translate::Access;
-use vma::{Piece, VmaMap};
-use watch::WatchBits;
+use vma::VmaMap;
 
 /// One past the last guest address: the user half of Sv39.
 pub const GUEST_END: u64 = 1 << 38;
@@ -62,7 +62,10 @@ pub struct AddressSpace {
     /// What of the host's memory is the window's, guards included.
     reserved: Range<u64>,
     layout: Mutex<Layout>,
-    watched: WatchBits,
+    /// Pages that are write-protected because code was translated from them.
+    watched: PageSet,
+    /// Pages that the cache knows something of.
+    asked: PageSet,
 }
 
 /// What the lock protects.
@@ -133,7 +136,8 @@ impl AddressSpace {
                 lock_future: false,
                 cache: None,
             }),
-            watched: WatchBits::new(),
+            watched: PageSet::new(),
+            asked: PageSet::new(),
         })
     }
 
@@ -237,13 +241,13 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Drops the blocks of those `changed` pieces that were executable, and unlocks. Not the other way
-    /// round: another thread may be given the addresses as soon as the lock is free, and must not
-    /// find the blocks of what was there before.
-    fn invalidate(&self, layout: MutexGuard<'_, Layout>, changed: &[Piece]) {
-        let Some(cache) = &layout.cache else { return };
-        for (range, vma) in changed {
-            if vma.prot.exec() {
+    /// Tells the cache that what is mapped in some ranges has changed, and unlocks. Not the other
+    /// way round: another thread may be given the addresses as soon as the lock is free, and must
+    /// not find the blocks of what was there before.
+    fn invalidate(&self, layout: MutexGuard<'_, Layout>, changed: &[Range<u64>]) {
+        for range in changed {
+            let known = self.asked.remove(range);
+            if known && let Some(cache) = &layout.cache {
                 cache.invalidate_range(range.start, range.end - range.start);
             }
         }

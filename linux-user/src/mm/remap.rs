@@ -78,7 +78,8 @@ impl AddressSpace {
         }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         self.host_map(&extension, vma.prot.host(), flags, -1, 0)?;
-        layout.vmas.insert(extension, vma);
+        layout.vmas.insert(extension.clone(), vma);
+        self.invalidate(layout, &[extension]);
         Ok(true)
     }
 
@@ -114,17 +115,18 @@ impl AddressSpace {
                 self.host_map(&(moved.end..new.end), vma.prot.host(), flags, -1, 0)?;
             }
         }
-        self.watched.clear(&new);
-        let mut changed = layout.vmas.pieces(old.clone());
-        let backing = changed
-            .first()
-            .map_or(Backing::Anonymous, |(_, piece)| piece.backing.clone());
+        self.watched.remove(&new);
+        let backing = layout
+            .vmas
+            .pieces(old.clone())
+            .pop()
+            .map_or(Backing::Anonymous, |(_, piece)| piece.backing);
         if !request.keep_old {
             self.reserve(old)?;
             layout.vmas.remove(old.clone());
         }
-        changed.extend(layout.vmas.insert(new, Vma { backing, ..vma }));
-        self.invalidate(layout, &changed);
+        layout.vmas.insert(new.clone(), Vma { backing, ..vma });
+        self.invalidate(layout, &[old.clone(), new]);
         Ok(start)
     }
 
@@ -150,9 +152,9 @@ impl AddressSpace {
         };
         let new = start..start + request.new_len;
         self.host_remap(from, 0, &new, MAYMOVE | FIXED)?;
-        self.watched.clear(&new);
-        let removed = layout.vmas.insert(new, vma);
-        self.invalidate(layout, &removed);
+        self.watched.remove(&new);
+        layout.vmas.insert(new.clone(), vma);
+        self.invalidate(layout, &[new]);
         Ok(start)
     }
 

@@ -201,23 +201,21 @@ impl VmaMap {
         fits(within.start, high).then(|| high - len)
     }
 
-    /// Forgets what is mapped in `range`; says what that was.
-    pub fn remove(&mut self, range: Range<u64>) -> Vec<Piece> {
-        let removed = self.pieces(range.clone());
+    /// Forgets what is mapped in `range`.
+    pub fn remove(&mut self, range: Range<u64>) {
         self.split_at(range.start);
         self.split_at(range.end);
-        for (piece, _) in &removed {
-            self.entries.remove(&piece.start);
+        while let Some(start) = self.next_start(range.start).filter(|&at| at < range.end) {
+            self.entries.remove(&start);
         }
-        removed
     }
 
-    /// Notes a mapping in place of whatever was there before; says what that was.
-    pub fn insert(&mut self, range: Range<u64>, vma: Vma) -> Vec<Piece> {
+    /// Notes a mapping in place of whatever was there before.
+    pub fn insert(&mut self, range: Range<u64>, vma: Vma) {
         debug_assert!(
             range.start < range.end && (range.start | range.end).is_multiple_of(PAGE_SIZE)
         );
-        let removed = self.remove(range.clone());
+        self.remove(range.clone());
         self.entries.insert(
             range.start,
             Entry {
@@ -227,20 +225,13 @@ impl VmaMap {
         );
         self.merge_at(range.end);
         self.merge_at(range.start);
-        removed
     }
 
-    /// Changes the protection of everything mapped in `range`; says what it was before.
-    pub fn protect(&mut self, range: Range<u64>, prot: Prot) -> Vec<Piece> {
-        let pieces = self.pieces(range);
-        for (piece, vma) in &pieces {
-            let vma = Vma {
-                prot,
-                ..vma.clone()
-            };
-            self.insert(piece.clone(), vma);
+    /// Changes the protection of everything mapped in `range`.
+    pub fn protect(&mut self, range: Range<u64>, prot: Prot) {
+        for (piece, vma) in self.pieces(range) {
+            self.insert(piece, Vma { prot, ..vma });
         }
-        pieces
     }
 
     /// Makes `addr` a boundary between two entries if it is inside of one.
@@ -335,9 +326,10 @@ mod tests {
     fn a_hole_in_a_file_mapping_keeps_the_offsets_right() {
         let mut map = VmaMap::default();
         map.insert(4 * P..8 * P, file(10 * P));
-        let removed = map.remove(5 * P..6 * P);
-        assert_eq!(removed.len(), 1);
-        assert!(matches!(&removed[0].1.backing, Backing::File(_, offset) if *offset == 11 * P));
+        let middle = map.pieces(5 * P..6 * P);
+        assert_eq!(middle.len(), 1);
+        assert!(matches!(&middle[0].1.backing, Backing::File(_, offset) if *offset == 11 * P));
+        map.remove(5 * P..6 * P);
         let (range, vma) = map.find(7 * P).unwrap();
         assert_eq!(range, 6 * P..8 * P);
         assert!(matches!(&vma.backing, Backing::File(_, offset) if *offset == 12 * P));
@@ -352,8 +344,7 @@ mod tests {
     fn protecting_the_middle_splits_in_three() {
         let mut map = VmaMap::default();
         map.insert(0..9 * P, anon(Prot::RW));
-        let before = map.protect(3 * P..4 * P, Prot::RX);
-        assert_eq!(before, [(3 * P..4 * P, anon(Prot::RW))]);
+        map.protect(3 * P..4 * P, Prot::RX);
         assert_eq!(ranges(&map), [(0, 3 * P), (3 * P, 4 * P), (4 * P, 9 * P)]);
         assert_eq!(map.pieces(2 * P..5 * P).len(), 3);
     }

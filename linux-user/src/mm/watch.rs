@@ -7,9 +7,13 @@
 //!
 //! Rules:
 //!
-//! 1. A page's bit is set exactly while the host protection is tighter than the guest's because of
-//!    watching. Bits change under the layout lock only.
-//! 2. The cache hears of a write *before* the page becomes writable, under the same hold of the
+//! 1. A page is in `watched` exactly while the host protection is tighter than the guest's because
+//!    of watching.
+//! 2. A page is in `asked` from when the cache asks for it until the cache is told that what is
+//!    mapped there has changed ([`AddressSpace::invalidate`]). The cache asks for pages that are not
+//!    executable as well, to find that they are not: it remembers the answer, so it must be told when
+//!    they become so.
+//! 3. The cache hears of a write *before* the page becomes writable, under the same hold of the
 //!    lock: a `fence.i` on another hart that comes between would otherwise miss the write, or
 //!    protect the page only to lose that protection. So the order of locks is layout, then cache;
 //!    the cache calls [`AddressSpace::watch`] with none of its own held.
@@ -17,69 +21,15 @@
 use super::vma::Prot;
 use super::{AddressSpace, GUEST_END, PAGE_SIZE, page_down};
 use crate::Errno;
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tb_cache::{CodePages, Watch};
 use translate::GuestCode;
-
-/// One bit per guest page, readable without the lock.
-pub(super) struct WatchBits {
-    words: Box<[AtomicU64]>,
-    count: AtomicUsize,
-}
-
-impl WatchBits {
-    /// No page is watched. The bits take no memory until a page around them is watched.
-    pub(super) fn new() -> WatchBits {
-        let words = Box::new_zeroed_slice((GUEST_END / PAGE_SIZE / 64) as usize);
-        WatchBits {
-            // SAFETY: zero is a valid value of an atomic integer.
-            words: unsafe { words.assume_init() },
-            count: AtomicUsize::new(0),
-        }
-    }
-
-    fn slot(&self, page: u64) -> (&AtomicU64, u64) {
-        let index = page / PAGE_SIZE;
-        (&self.words[(index / 64) as usize], 1 << (index % 64))
-    }
-
-    fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) != 0
-    }
-
-    fn get(&self, page: u64) -> bool {
-        let (word, bit) = self.slot(page);
-        word.load(Ordering::Relaxed) & bit != 0
-    }
-
-    fn set(&self, page: u64) {
-        let (word, bit) = self.slot(page);
-        if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            self.count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Forgets the pages of a range whose host protection is being set anew.
-    pub(super) fn clear(&self, range: &Range<u64>) {
-        if !self.any() {
-            return;
-        }
-        for page in range.clone().step_by(PAGE_SIZE as usize) {
-            let (word, bit) = self.slot(page);
-            if word.fetch_and(!bit, Ordering::Relaxed) & bit != 0 {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-    }
-}
 
 impl AddressSpace {
     /// Like [`AddressSpace::host_range`], for memory that the host kernel is about to write: makes
     /// pages writable that are write-protected only because code was translated from them.
     pub fn prepare_write(&self, addr: u64, len: u64) -> Result<u64, Errno> {
         let host = self.host_range(addr, len)?;
-        if self.watched.any() && len != 0 {
+        if !self.watched.is_empty() && len != 0 {
             let pages = page_down(addr)..addr + len;
             for page in pages.step_by(PAGE_SIZE as usize) {
                 self.unwatch(page);
@@ -95,11 +45,11 @@ impl AddressSpace {
     }
 
     fn unwatch(&self, page: u64) -> bool {
-        if !self.watched.get(page) {
+        if !self.watched.contains(page) {
             return false;
         }
         let layout = self.lock();
-        if !self.watched.get(page) {
+        if !self.watched.contains(page) {
             // Another thread was faster.
             return true;
         }
@@ -107,7 +57,7 @@ impl AddressSpace {
             cache.page_written(page);
         }
         let range = page..page + PAGE_SIZE;
-        self.watched.clear(&range);
+        self.watched.remove(&range);
         // A failure (the host is out of memory for mappings) shows as a fault of the retry.
         self.host_protect(&range, Prot::RW.host()).is_ok()
     }
@@ -136,7 +86,12 @@ impl GuestCode for AddressSpace {
 
 impl CodePages for AddressSpace {
     fn watch(&self, page: u64) -> Watch {
+        if page >= GUEST_END {
+            // Nothing will ever be there.
+            return Watch::Immutable;
+        }
         let layout = self.lock();
+        self.asked.insert(page);
         let Some((_, vma)) = layout.vmas.find(page) else {
             return Watch::Unwatchable;
         };
@@ -146,14 +101,14 @@ impl CodePages for AddressSpace {
         if !vma.prot.write() {
             return Watch::Immutable;
         }
-        if !self.watched.get(page) {
+        if !self.watched.contains(page) {
             if self
                 .host_protect(&(page..page + PAGE_SIZE), Prot::R.host())
                 .is_err()
             {
                 return Watch::Unwatchable;
             }
-            self.watched.set(page);
+            self.watched.insert(page);
         }
         Watch::Protected
     }

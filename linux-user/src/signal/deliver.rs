@@ -5,6 +5,7 @@ use super::{
     UNBLOCKABLE, bit, frame, host_mask, name, safe_syscall,
 };
 use crate::ExitStatus;
+use crate::mm::Denied;
 use crate::thread::{End, Thread};
 use crate::{Errno, SysResult};
 use translate::{Access, Cause, Fault, Reg};
@@ -249,28 +250,33 @@ impl Thread {
             self.retries.reset();
             return;
         }
-        let here = (self.vcpu.state().pc, addr);
-        let code = match self.process.mm.check_access(addr, access) {
-            Err(crate::mm::Denied::Unmapped) => SEGV_MAPERR,
-            Err(crate::mm::Denied::Protected) => SEGV_ACCERR,
-            Ok(()) if self.retries.again(here, MAX_RETRIES) => return,
-            Ok(()) => SEGV_ACCERR,
-        };
-        self.force(libc::SIGSEGV, code, addr);
+        match self.process.mm.check_access(addr, access) {
+            Err(denied) => self.force(libc::SIGSEGV, denied.code(), addr),
+            Ok(()) => self.retry_or_give_up(addr),
+        }
     }
 
     /// There is nothing executable at pc, or at the second half of the instruction there.
     pub(crate) fn fetch_fault(&mut self) {
         let pc = self.vcpu.state().pc;
-        let addr = match self.process.mm.check_access(pc, Access::Fetch) {
-            Ok(()) => pc.wrapping_add(2),
-            Err(_) => pc,
-        };
-        self.fault(Fault {
-            addr,
-            access: Access::Fetch,
-            cause: Cause::Page,
-        });
+        let mm = self.process.mm.clone();
+        for half in [pc, pc.wrapping_add(2)] {
+            if let Err(denied) = mm.check_access(half, Access::Fetch) {
+                return self.force(libc::SIGSEGV, denied.code(), half);
+            }
+            if mm.read(half, &mut [0; 2]).is_err() {
+                return self.force(libc::SIGBUS, BUS_ADRERR, half);
+            }
+        }
+        self.retry_or_give_up(pc);
+    }
+
+    /// What faulted is allowed: another thread has made it so meanwhile.
+    fn retry_or_give_up(&mut self, addr: u64) {
+        let pc = self.vcpu.state().pc;
+        if !self.retries.again((pc, addr), MAX_RETRIES) {
+            self.force(libc::SIGSEGV, SEGV_ACCERR, addr);
+        }
     }
 
     /// The instruction at pc does not exist.
@@ -283,6 +289,16 @@ impl Thread {
     pub(crate) fn breakpoint(&mut self) {
         let pc = self.vcpu.state().pc;
         self.force(libc::SIGTRAP, TRAP_BRKPT, pc);
+    }
+}
+
+impl Denied {
+    /// `si_code`
+    fn code(self) -> i32 {
+        match self {
+            Denied::Unmapped => SEGV_MAPERR,
+            Denied::Protected => SEGV_ACCERR,
+        }
     }
 }
 
