@@ -28,7 +28,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_insns: 40,
+            max_insns: 36,
             superblocks: true,
         }
     }
