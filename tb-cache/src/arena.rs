@@ -54,6 +54,9 @@ const ROOM_PER_OP: usize = 8;
 /// See [`ROOM_PER_OP`].
 const ROOM_PER_BLOCK: usize = 32;
 
+/// An arena gets its memory in steps of this many bytes, which cost less than page by page.
+const STEP: usize = 64 << 10;
+
 /// How many arenas a small region is cut into.
 const FEW: usize = 16;
 
@@ -64,6 +67,8 @@ pub(crate) struct Arena {
     size: usize,
     /// Bytes taken, with the bits in front.
     used: usize,
+    /// Bytes that the host has been asked for: see [`Region::populate`].
+    populated: usize,
     heap: Bump,
     blocks: Vec<NonNull<Tb>>,
 }
@@ -77,6 +82,7 @@ impl Arena {
             offset,
             size,
             used: start_bits(size),
+            populated: 0,
             heap: Bump::default(),
             blocks: Vec::new(),
         }
@@ -104,6 +110,7 @@ impl Arena {
         let len = footprint(block, host.as_deref());
         let at = self.offset + start;
         if let Some(host) = host.as_deref() {
+            self.populate(region, start + len);
             // SAFETY: beyond all published blocks of an arena that is ours (rule 1).
             unsafe { region.copy_in(at, &host.bytes) };
         }
@@ -123,6 +130,16 @@ impl Arena {
             bits.store(bits.load(Relaxed) | 1 << (granule % 64), Release);
         }
         tb
+    }
+
+    /// Sees to it that the first `end` bytes are there.
+    fn populate(&mut self, region: &Region, end: usize) {
+        if end <= self.populated {
+            return;
+        }
+        let end = end.next_multiple_of(STEP).min(self.size);
+        region.populate(self.offset + self.populated..self.offset + end);
+        self.populated = end;
     }
 
     /// Empties the arena. The caller knows that nobody runs or reads its blocks.

@@ -32,9 +32,10 @@ use epoch::{Domain, Participant};
 use crate::key::Key;
 use crate::tb::Tb;
 
-/// Slots of the first table, and locks. Small in models, which explore every step.
+/// Slots of the first table, and locks: what a small program needs, as every page of the table is
+/// soon touched. Smaller still in models, which explore every step.
 #[cfg(not(hartscope_loom))]
-const SIZES: (usize, usize) = (8192, 16);
+const SIZES: (usize, usize) = (1024, 16);
 #[cfg(hartscope_loom)]
 const SIZES: (usize, usize) = (4, 2);
 
