@@ -16,6 +16,10 @@ use translate::{Block, GuestCode, Mode};
 /// The exit that every block with host code has.
 pub const EXIT: u16 = 0;
 
+/// Ops of a block that fills an arena so far that no second one fits: they count as code of eight
+/// bytes each, and the smallest arena has 16 KiB.
+const MANY_OPS: usize = 1500;
+
 /// Offset of that exit's displacement, which is 0 unless it is linked.
 const DISPLACEMENT: u32 = 16;
 
@@ -227,7 +231,7 @@ pub fn displacement(tb: &Tb) -> i32 {
 
 fn block(page: u64, pages: Range<u64>, code: &dyn GuestCode, kind: Kind) -> Block {
     let ops = match kind {
-        Kind::ManyOps | Kind::TwoPages => 12_000 / size_of::<Op>(),
+        Kind::ManyOps | Kind::TwoPages => MANY_OPS,
         Kind::Ops | Kind::Code => 0,
     };
     let mut ranges = Vec::new();
