@@ -77,14 +77,19 @@ fn execute(thread: &mut Thread, process: &Process, name: &Path, argv: u64, envp:
 
 /// Whether the host may know what to do with the file.
 fn is_foreign(error: &FileError) -> bool {
-    matches!(
-        error,
-        FileError::Elf(ElfError::WrongMachine(_) | ElfError::Class32 | ElfError::NotElf)
-    )
+    match error {
+        FileError::Script { error, .. } => is_foreign(error),
+        FileError::Elf(error) => matches!(
+            error,
+            ElfError::WrongMachine(_) | ElfError::Class32 | ElfError::NotElf
+        ),
+        _ => false,
+    }
 }
 
 fn errno_of(error: &FileError) -> Errno {
     match error {
+        FileError::Script { error, .. } => errno_of(error),
         FileError::NotFound | FileError::Interpreter { .. } => Errno::ENOENT,
         FileError::NotDirectory => Errno::ENOTDIR,
         FileError::Permission | FileError::Directory | FileError::NotRegular => Errno::EACCES,

@@ -35,6 +35,11 @@ pub enum FileError {
     ScriptLoop,
     #[error("a script without an interpreter's name")]
     EmptyScript,
+    #[error("a script for {}: {error}", name.display())]
+    Script {
+        name: PathBuf,
+        error: Box<FileError>,
+    },
     #[error("its interpreter {}: {error} (-L names a root to look in)", name.display())]
     Interpreter {
         name: PathBuf,
@@ -98,10 +103,17 @@ pub fn resolve(
 ) -> Result<Command, FileError> {
     let mut path = path.to_owned();
     let mut args = args.to_vec();
-    for _ in 0..MAX_SCRIPTS {
-        match open_any(&in_sysroot(&path, sysroot))? {
-            Opened::Elf(program) => return Ok(Command { program, args }),
-            Opened::Script(line) => {
+    for depth in 0..MAX_SCRIPTS {
+        match open_any(&in_sysroot(&path, sysroot)) {
+            Ok(Opened::Elf(program)) => return Ok(Command { program, args }),
+            Err(error) if depth == 0 => return Err(error),
+            Err(error) => {
+                return Err(FileError::Script {
+                    name: path,
+                    error: Box::new(error),
+                });
+            }
+            Ok(Opened::Script(line)) => {
                 let (interpreter, argument) = script_words(&line)?;
                 let mut script_args = vec![interpreter.clone()];
                 script_args.extend(argument);
@@ -283,10 +295,8 @@ mod tests {
         let dir = Dir::new("script");
         let script = dir.file("s", b"#! /nowhere/sh  -e x \necho\n", 0o755);
         let args = ["s".into(), "one".into()];
-        assert!(matches!(
-            resolve(&script, &args, None),
-            Err(FileError::NotFound)
-        ));
+        let error = resolve(&script, &args, None).unwrap_err();
+        assert_eq!(error.to_string(), "a script for /nowhere/sh: not found");
         let (interpreter, argument) = script_words(b" /nowhere/sh  -e x ").unwrap();
         assert_eq!(interpreter, "/nowhere/sh");
         assert_eq!(argument.unwrap(), "-e x");
