@@ -48,24 +48,36 @@ impl PageSet {
 
     /// Removes the pages of a range; gives whether there were any.
     pub(super) fn remove(&self, range: &Range<u64>) -> bool {
-        if self.is_empty() || range.is_empty() {
-            return false;
-        }
-        let (first, last) = (range.start / PAGE_SIZE, (range.end - 1) / PAGE_SIZE);
         let mut removed = 0;
-        for index in first / 64..=last / 64 {
-            let word = &self.words[index as usize];
-            if word.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            let low = first.saturating_sub(index * 64);
-            let high = (last - index * 64).min(63);
-            let mask = u64::MAX << low & u64::MAX >> (63 - high);
-            let before = word.fetch_and(!mask, Ordering::Relaxed);
+        for (index, mask) in self.words_of(range) {
+            let before = self.words[index].fetch_and(!mask, Ordering::Relaxed);
             removed += (before & mask).count_ones() as usize;
         }
         self.count.fetch_sub(removed, Ordering::Relaxed);
         removed != 0
+    }
+
+    /// The first member among the pages that a range touches.
+    pub(super) fn first_in(&self, range: &Range<u64>) -> Option<u64> {
+        let (index, mask) = self.words_of(range).next()?;
+        let bits = self.words[index].load(Ordering::Relaxed) & mask;
+        (bits != 0).then(|| (index as u64 * 64 + u64::from(bits.trailing_zeros())) * PAGE_SIZE)
+    }
+
+    /// The words that hold members among the pages that a range touches, with the bits of the range.
+    fn words_of(&self, range: &Range<u64>) -> impl Iterator<Item = (usize, u64)> {
+        let pages = if self.is_empty() || range.is_empty() {
+            0..0
+        } else {
+            range.start / PAGE_SIZE..(range.end - 1) / PAGE_SIZE + 1
+        };
+        (pages.start / 64..pages.end.div_ceil(64)).filter_map(move |index| {
+            let low = pages.start.saturating_sub(index * 64);
+            let high = (pages.end - index * 64).min(64);
+            let mask = u64::MAX << low & u64::MAX >> (64 - high);
+            let members = self.words[index as usize].load(Ordering::Relaxed) & mask;
+            (members != 0).then_some((index as usize, mask))
+        })
     }
 }
 
@@ -82,6 +94,13 @@ mod tests {
             set.insert(page * PAGE_SIZE);
         }
         assert!(!set.remove(&(PAGE_SIZE..63 * PAGE_SIZE)));
+        assert_eq!(set.first_in(&(PAGE_SIZE..GUEST_END)), Some(63 * PAGE_SIZE));
+        assert_eq!(set.first_in(&(129 * PAGE_SIZE + 1..200 * PAGE_SIZE)), None);
+        let last_byte = 201 * PAGE_SIZE - 1;
+        assert_eq!(
+            set.first_in(&(last_byte..last_byte + 1)),
+            Some(200 * PAGE_SIZE)
+        );
         assert!(set.remove(&(63 * PAGE_SIZE..65 * PAGE_SIZE)));
         let left: Vec<u64> = (0..256)
             .filter(|page| set.contains(page * PAGE_SIZE))

@@ -29,11 +29,10 @@ impl AddressSpace {
     /// pages writable that are write-protected only because code was translated from them.
     pub fn prepare_write(&self, addr: u64, len: u64) -> Result<u64, Errno> {
         let host = self.host_range(addr, len)?;
-        if !self.watched.is_empty() && len != 0 {
-            let pages = page_down(addr)..addr + len;
-            for page in pages.step_by(PAGE_SIZE as usize) {
-                self.unwatch(page);
-            }
+        let mut rest = addr..addr + len;
+        while let Some(page) = self.watched.first_in(&rest) {
+            self.unwatch(page);
+            rest.start = rest.end.min(page + PAGE_SIZE);
         }
         Ok(host)
     }
@@ -44,6 +43,8 @@ impl AddressSpace {
         addr < GUEST_END && self.unwatch(page_down(addr))
     }
 
+    /// Makes a page writable that was not for watching only. That fails if the host is out of memory
+    /// for mappings; then the writer meets a fault.
     fn unwatch(&self, page: u64) -> bool {
         if !self.watched.contains(page) {
             return false;
@@ -57,9 +58,11 @@ impl AddressSpace {
             cache.page_written(page);
         }
         let range = page..page + PAGE_SIZE;
-        self.watched.remove(&range);
-        // A failure (the host is out of memory for mappings) shows as a fault of the retry.
-        self.host_protect(&range, Prot::RW.host()).is_ok()
+        let writable = self.host_protect(&range, Prot::RW.host()).is_ok();
+        if writable {
+            self.watched.remove(&range);
+        }
+        writable
     }
 }
 
