@@ -55,7 +55,7 @@ const ROOM_PER_OP: usize = 8;
 const ROOM_PER_BLOCK: usize = 32;
 
 /// An arena gets its memory in steps of this many bytes, which cost less than page by page.
-const STEP: usize = 64 << 10;
+const STEP: usize = 32 << 10;
 
 /// How many arenas a small region is cut into.
 const FEW: usize = 16;
