@@ -18,6 +18,7 @@ pub fn environment(tools: &Tools, options: &Options) -> Environment {
         machine: format!("{}, {} cores", processor(), cores()),
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
             .map_or_else(|_| "unknown".to_owned(), |s| s.trim().to_owned()),
+        load: load(),
         qemu: Tools::version(&tools.qemu),
         compilers: [
             Tools::version(&tools.native_cc),
@@ -47,6 +48,12 @@ fn processor() -> String {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+fn load() -> String {
+    let loads = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let minute = loads.split(' ').next().filter(|load| !load.is_empty());
+    minute.unwrap_or("unknown").to_owned()
 }
 
 fn commit() -> String {

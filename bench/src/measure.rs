@@ -78,6 +78,7 @@ impl Entry {
 
 /// Measures all programs, with a line of progress for each.
 pub fn all(tools: &Tools, programs: &[Program], options: &Options) -> Result<Results, Error> {
+    let environment = machine::environment(tools, options);
     let mut wrong_outputs = Vec::new();
     let mut rows = Vec::new();
     for program in programs {
@@ -91,7 +92,7 @@ pub fn all(tools: &Tools, programs: &[Program], options: &Options) -> Result<Res
         rows.push(row);
     }
     Ok(Results {
-        environment: machine::environment(tools, options),
+        environment,
         rows,
         start_up: Some(start_up::measure(tools, options)?),
         wrong_outputs,

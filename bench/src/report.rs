@@ -102,8 +102,8 @@ fn notes(results: &Results) -> Vec<String> {
     let e = &results.environment;
     let mut notes = vec![
         format!(
-            "{}: {}, Linux {}, commit {}",
-            e.date, e.machine, e.kernel, e.commit
+            "{}: {}, Linux {}, load average at the start {}, commit {}",
+            e.date, e.machine, e.kernel, e.load, e.commit
         ),
         format!("{}; {}; {}", e.qemu, e.compilers[0], e.compilers[1]),
         format!(

@@ -28,6 +28,9 @@ pub struct Environment {
     pub machine: String,
     /// The kernel.
     pub kernel: String,
+    /// How many processes wanted a core when the run began (the load average of a minute): above
+    /// 0, wall times are those of a busy machine.
+    pub load: String,
     /// First line of the version of QEMU.
     pub qemu: String,
     /// First line of the version of each compiler.
