@@ -15,7 +15,7 @@
 //! | `@options WORDS…` | further options of `hartscope run` |
 //! | `@cflags WORDS…` | further compiler flags |
 //! | `@stdin TEXT` | a line of input |
-//! | `@timeout SECONDS` | the limit of a run, if 20 s are not right |
+//! | `@timeout SECONDS` | the limit of a run, if 60 s are not right |
 
 mod common;
 
@@ -101,7 +101,7 @@ impl Guest {
                 .to_string_lossy()
                 .into_owned(),
             source: source.to_path_buf(),
-            limit: Duration::from_secs(20),
+            limit: Duration::from_secs(60),
             ..Guest::default()
         };
         let comment = text.split("*/").next().unwrap_or_default();

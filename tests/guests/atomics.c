@@ -77,7 +77,7 @@ static void *work(void *argument)
             ;
 
         while (atomic_flag_test_and_set_explicit(&spin, memory_order_acquire))
-            ;
+            sched_yield();
         guarded += unique;
         atomic_flag_clear_explicit(&spin, memory_order_release);
 
