@@ -60,7 +60,11 @@ static double floats(unsigned rounds, int *exceptions)
 {
     double x = 0.1, y = 1.0, z = 2.5;
     float s = 1.5f;
+    volatile double zero = 0;
     feclearexcept(FE_ALL_EXCEPT);
+    /* A flag that is raised once only, and must outlive all handlers. */
+    if (1 / zero < 1)
+        z = 0;
     for (unsigned i = 1; i <= rounds; i++) {
         x = x * 1.0000001 + y / i;
         y = sqrt(x + z) - 0.5 * y;
