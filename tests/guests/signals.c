@@ -1,4 +1,6 @@
 /* What programs do with signals, one function per habit. Each prints what it saw.
+ *
+ * @no-qemu it does not know alternate stacks that disarm themselves
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -332,6 +334,56 @@ static void stack_overflow(void)
     set(SIGSEGV, SIG_DFL, 0);
 }
 
+/* A second handler on the alternate stack begins below the first, not over it. */
+static volatile int intact, inner_flags, set_inside;
+
+static void inner(int signal)
+{
+    volatile char mess[2000];
+    (void)signal;
+    for (size_t i = 0; i < sizeof mess; i++)
+        mess[i] = 0x55;
+    stack_t now, other = {.ss_sp = alternate, .ss_size = 65536};
+    sigaltstack(NULL, &now);
+    inner_flags = now.ss_flags;
+    if (inner_flags == SS_ONSTACK)
+        set_inside = sigaltstack(&other, NULL) == -1 ? errno : 0;
+}
+
+static void outer(int signal)
+{
+    volatile char own[2000];
+    (void)signal;
+    for (size_t i = 0; i < sizeof own; i++)
+        own[i] = (char)i;
+    raise(SIGUSR2);
+    intact = 1;
+    for (size_t i = 0; i < sizeof own; i++)
+        if (own[i] != (char)i)
+            intact = 0;
+}
+
+static void shared_stack(void)
+{
+    const unsigned autodisarm = 1u << 31;
+    stack_t stack = {.ss_sp = alternate, .ss_size = 65536}, now;
+    sigaltstack(&stack, NULL);
+    set(SIGUSR1, outer, SA_ONSTACK);
+    set(SIGUSR2, inner, SA_ONSTACK);
+    raise(SIGUSR1);
+    printf("on one stack: intact %d, in use %d, set meanwhile: %s\n", intact,
+           inner_flags == SS_ONSTACK, strerror(set_inside));
+    stack.ss_flags = (int)autodisarm;
+    sigaltstack(&stack, NULL);
+    set(SIGUSR1, inner, SA_ONSTACK);
+    raise(SIGUSR1);
+    sigaltstack(NULL, &now);
+    printf("disarmed: inside %d, armed again %d\n", inner_flags == SS_DISABLE,
+           now.ss_sp == alternate && (unsigned)now.ss_flags == autodisarm);
+    stack.ss_flags = SS_DISABLE;
+    sigaltstack(&stack, NULL);
+}
+
 static void sent_faults(void)
 {
     /* SIGSEGV that somebody sends is a signal like any other. */
@@ -364,6 +416,7 @@ int main(void)
     suspended();
     timers();
     stack_overflow();
+    shared_stack();
     sent_faults();
     return 0;
 }
