@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -319,7 +320,19 @@ fn start(options: Options) -> Result<Thread, Error> {
         life: Mutex::default(),
         changed: Condvar::new(),
     });
+    name_thread(&process.options.program);
     Ok(Thread::leader(process, &loaded))
+}
+
+/// Names the calling thread after the program, as `execve` does.
+fn name_thread(program: &Path) {
+    let mut name = [0; 16];
+    let file = program.file_name().unwrap_or_default().as_bytes();
+    for (to, from) in name[..15].iter_mut().zip(file) {
+        *to = *from;
+    }
+    // SAFETY: the kernel reads a string of at most 16 bytes, which ends with a NUL.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 fn absolute(path: &Path) -> PathBuf {
