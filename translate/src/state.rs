@@ -36,12 +36,10 @@ pub struct JumpEntry {
 
 impl JumpEntry {
     /// What is in entry `index` when it is empty: a pc, odd or even, that is looked for here never
-    /// has these index bits.
+    /// has these index bits. All zero where possible, so that a new table takes no memory yet.
     fn empty(index: usize) -> JumpEntry {
-        JumpEntry {
-            pc: (index as u64 ^ 1) << 1,
-            code: 0,
-        }
+        let pc = if index == 0 { 1 << 1 } else { 0 };
+        JumpEntry { pc, code: 0 }
     }
 }
 
@@ -187,6 +185,8 @@ pub struct CpuState {
     pub(crate) fp_traps: u32,
     /// Host stack pointer of the run loop while generated code runs.
     pub host_rsp: u64,
+    /// Whether there may be anything in the jump cache.
+    jump_cache_used: bool,
     /// Host MXCSR of the run loop while generated code runs.
     pub host_mxcsr: u32,
     /// Scratch of generated code, for reading MXCSR.
@@ -214,20 +214,27 @@ impl CpuState {
         state.mxcsr = MXCSR_DEFAULT;
         state.consts = Consts::VALUES;
         state.res_addr = u64::MAX;
-        state.clear_jump_cache();
+        state.jump_cache[0] = JumpEntry::empty(0);
         state
     }
 
     /// Forgets every jump target.
     pub fn clear_jump_cache(&mut self) {
+        if !std::mem::take(&mut self.jump_cache_used) {
+            return;
+        }
         for (index, entry) in self.jump_cache.iter_mut().enumerate() {
-            *entry = JumpEntry::empty(index);
+            // Not to write to memory that has never been used.
+            if entry.code != 0 {
+                *entry = JumpEntry::empty(index);
+            }
         }
     }
 
     /// The entry that generated code looks at for `pc`.
     #[inline]
     pub fn jump_entry(&mut self, pc: u64) -> &mut JumpEntry {
+        self.jump_cache_used = true;
         &mut self.jump_cache[(pc >> 1) as usize & (JUMP_CACHE_ENTRIES - 1)]
     }
 

@@ -158,6 +158,13 @@ impl Engine {
         &self.set
     }
 
+    /// Whether a block that a vCPU has not met before is interpreted. Who wants to see translations
+    /// wants to see all.
+    #[inline]
+    pub(crate) fn interprets_first(&self) -> bool {
+        self.runtime.is_some() && self.dump.is_none()
+    }
+
     /// Where to show the translation of the block at `pc`, if that is wanted.
     pub(crate) fn dump(&self, pc: u64) -> Option<&Dump> {
         self.dump.as_ref().filter(|dump| dump.wants(pc))

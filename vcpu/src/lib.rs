@@ -20,6 +20,7 @@ pub mod fault;
 pub mod guarded;
 mod memory;
 mod run;
+mod seen;
 mod state;
 mod stats;
 mod thread;

@@ -247,7 +247,7 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     fn on_missing(&mut self, missing: Missing) -> Next {
         match missing {
-            Missing::Room => {
+            Missing::Interpret => {
                 let block = self.translator.block();
                 let end = interp::run_block(&mut self.state, &mut *self.memory, block);
                 self.on_block_end(end)

@@ -15,6 +15,7 @@ pub(crate) enum Count {
     /// Time-stamp ticks.
     TranslationTicks,
     InterpretedForRoom,
+    InterpretedFirst,
     Exits,
     Indirect,
     Stale,
@@ -49,6 +50,8 @@ pub struct Stats {
     pub translation_ns: u64,
     /// Blocks run once by the interpreter because the cache had no room.
     pub interpreted_for_room: u64,
+    /// Blocks run once by the interpreter because the vCPU had not met them before.
+    pub interpreted_first: u64,
     /// Guest instructions executed until each vCPU last returned to its owner, if they are counted
     /// ([`Config::count_insns`](crate::Config::count_insns)).
     pub executed: u64,
@@ -130,6 +133,7 @@ impl Stats {
             insns: sum(Count::Insns),
             translation_ns: tsc.ns(sum(Count::TranslationTicks)),
             interpreted_for_room: sum(Count::InterpretedForRoom),
+            interpreted_first: sum(Count::InterpretedFirst),
             executed: sum(Count::Executed),
             leaves: Leaves {
                 exits: sum(Count::Exits),

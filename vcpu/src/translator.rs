@@ -10,13 +10,15 @@ use translate::x86::{Emitter, HostCode};
 
 use crate::csr::timestamp;
 use crate::engine::{Backend, Engine};
+use crate::seen::Seen;
 use crate::stats::{Count, add};
 
 /// Why there is no block for a pc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// The cache has no room: [`Translator::block`] is to be interpreted.
-    Room,
+    /// The cache has no room, or the block is not worth any yet: [`Translator::block`] is to be
+    /// interpreted.
+    Interpret,
     /// The code changed during its translation: try again.
     Changed,
     /// No instruction can be fetched there.
@@ -30,6 +32,7 @@ pub(crate) struct Translator {
     host: HostCode,
     optimizer: Optimizer,
     emitter: Emitter,
+    seen: Seen,
 }
 
 impl Translator {
@@ -40,6 +43,7 @@ impl Translator {
             host: HostCode::default(),
             optimizer: Optimizer::default(),
             emitter: Emitter::new(),
+            seen: Seen::new(),
         }
     }
 
@@ -54,6 +58,9 @@ impl Translator {
     ) -> Result<&'a Tb, Missing> {
         match engine.cache().lookup(online, key) {
             Some(tb) => Ok(tb),
+            None if engine.interprets_first() && !self.seen.insert(key.pc) => {
+                self.decode(engine, online, key)
+            }
             None => self.translate(engine, online, arenas, key),
         }
     }
@@ -115,10 +122,29 @@ impl Translator {
             Insert::Published(tb) => Ok(tb),
             Insert::NoRoom => {
                 add(counts, Count::InterpretedForRoom, 1);
-                Err(Missing::Room)
+                Err(Missing::Interpret)
             }
             Insert::Changed => Err(Missing::Changed),
         }
+    }
+
+    /// Makes ops of the plain block at `key` for the interpreter, to be run this once.
+    #[cold]
+    fn decode<'a>(
+        &mut self,
+        engine: &Engine,
+        online: &Participant,
+        key: Key,
+    ) -> Result<&'a Tb, Missing> {
+        let plain = Limits {
+            superblocks: false,
+            ..self.limits
+        };
+        if !self.prepare(engine, key, &plain) {
+            return Err(Missing::Code);
+        }
+        add(engine.counts(online), Count::InterpretedFirst, 1);
+        Err(Missing::Interpret)
     }
 
     /// Translates one instruction for the interpreter. Gives whether there is one.
@@ -127,7 +153,12 @@ impl Translator {
             max_insns: 1,
             superblocks: false,
         };
-        frontend::translate(&mut self.block, key.pc, key.mode, engine.code(), &one);
+        self.prepare(engine, key, &one)
+    }
+
+    /// Makes ops for the interpreter. Gives whether there are any.
+    fn prepare(&mut self, engine: &Engine, key: Key, limits: &Limits) -> bool {
+        frontend::translate(&mut self.block, key.pc, key.mode, engine.code(), limits);
         fill(&mut self.block, engine.set());
         !self.block.bytes.is_empty()
     }
