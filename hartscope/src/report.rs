@@ -42,7 +42,7 @@ pub fn cache(engine: &Engine) -> String {
     let cache = &stats.cache;
     let mean_ns = stats.translation_ns.checked_div(stats.translations);
     format!(
-        "translation: {} blocks of {} instructions in {:.1} ms ({} ns a block)\n\
+        "translation: {} blocks of {} instructions in {:.1} ms ({} ns a block), {} interpreted first\n\
          cache: {} blocks alive, {} links made, {} invalidated, {} arenas evicted\n\
          run loop: {} unlinked exits, {} unknown jumps, {} stale blocks, {} requests, {} traps, \
          {} faults, {} interpreted\n",
@@ -50,6 +50,7 @@ pub fn cache(engine: &Engine) -> String {
         stats.insns,
         stats.translation_ns as f64 / 1e6,
         mean_ns.unwrap_or_default(),
+        stats.interpreted_first,
         cache.blocks,
         cache.links,
         cache.invalidated,
