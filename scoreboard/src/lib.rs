@@ -1,180 +1,33 @@
-//! Per-vCPU storage with stable addresses for plugins and statistics.
+//! Memory of each vCPU: its own state, and scoreboards for plugins and statistics.
 //!
-//! A [`Scoreboard`] has one *element* of a fixed size for each vCPU: some 64-bit words, at first
-//! zero. Rules:
+//! Each vCPU index has an *area*: address space of its own, the same size for all. An area begins
+//! with a *head*, which belongs to the vCPU. The rest is cut into *boards*: a [`Board`] is a range of
+//! offsets, and its *element* of a vCPU is what lies there in that vCPU's area. So generated code,
+//! which has the address of its vCPU's state at hand, reaches any element at a constant offset from
+//! it, and the same code does for all vCPUs. Rules:
 //!
-//! 1. An element never moves and lives as long as its board: generated code may embed its address.
-//! 2. No two elements share a cache line (nor two lines that the prefetcher takes together).
-//! 3. Elements live in segments that double in size. A segment is made whole and zeroed, under a
-//!    lock that only [`Scoreboard::grow`] takes, and then published once: nobody who adds or reads
-//!    waits for growth.
-//! 4. A word is written by its vCPU's thread only, so that adding takes no read-modify-write; any
+//! 1. An area is mapped when its index is claimed for the first time, and stays where it is as long as
+//!    [`Areas`]. Values in boards survive a vCPU and the reuse of its index; the head is zeroed at
+//!    each claim. A new vCPU changes nothing for those that exist: no element moves, nobody waits.
+//! 2. No two areas share a page, and no two boards share a cache line (nor two lines that the
+//!    prefetcher takes together).
+//! 3. Finding an area or an element and adding elements up takes no lock. Claiming an index takes
+//!    one, making and freeing boards another; no area is touched under the latter.
+//! 4. The bytes of an area that belong to no board are zero. A board is zeroed when it is dropped, at
+//!    which time nobody uses its elements, generated code included; an area is mapped zeroed. So
+//!    areas and boards may be made and freed at the same time, and each element is zero at first.
+//! 5. A word is written by its vCPU's thread only, so that adding takes no read-modify-write; any
 //!    thread may read it. A sum is exact for what happened before it, and may miss what goes on
 //!    at the same time.
+//! 6. Memory is used by the page, once written to; what areas reserve is address space.
 
-use std::ptr;
+mod areas;
+mod board;
+pub mod old;
+mod ranges;
+mod space;
+mod table;
 
-use epoch::ordering;
-use epoch::sync::Mutex;
-use epoch::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
-
-/// vCPUs of the first segment. Few in models, so that they see growth.
-const FIRST: usize = if cfg!(hartscope_loom) { 1 } else { 8 };
-
-/// Segments of a board: room for 131,064 vCPUs.
-const SEGMENTS: usize = if cfg!(hartscope_loom) { 2 } else { 14 };
-
-/// Words that stay together in the cache.
-const LINE_WORDS: usize = if cfg!(hartscope_loom) { 2 } else { 16 };
-
-/// The number of vCPUs that a board has room for.
-pub const MAX_VCPUS: usize = FIRST * ((1 << SEGMENTS) - 1);
-
-#[repr(align(128))]
-struct Line([AtomicU64; LINE_WORDS]);
-
-impl Line {
-    fn zeroed() -> Line {
-        Line(std::array::from_fn(|_| AtomicU64::new(0)))
-    }
-}
-
-/// One element per vCPU. See the crate's rules.
-pub struct Scoreboard {
-    element_size: usize,
-    lines_per_element: usize,
-    /// Null, or the first line of segment `i`, which has `FIRST << i` elements.
-    segments: [AtomicPtr<Line>; SEGMENTS],
-    /// How many segments have been made.
-    made: Mutex<usize>,
-}
-
-impl Scoreboard {
-    /// A board without room, whose elements have `element_size` bytes, rounded up to whole words.
-    pub fn new(element_size: usize) -> Scoreboard {
-        let words = element_size.div_ceil(8).max(1);
-        Scoreboard {
-            element_size: words * 8,
-            lines_per_element: words.div_ceil(LINE_WORDS),
-            segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            made: Mutex::new(0),
-        }
-    }
-
-    /// Makes room for the vCPUs `0..vcpus`, or for [`MAX_VCPUS`] if that is less. Others may add and
-    /// read meanwhile.
-    pub fn grow(&self, vcpus: usize) {
-        let mut made = self.made.lock();
-        while *made < SEGMENTS && FIRST * ((1 << *made) - 1) < vcpus {
-            let lines: Box<[Line]> = (0..self.lines_in(*made)).map(|_| Line::zeroed()).collect();
-            // Release: pairs with the Acquire in `segment`; who finds a segment finds it zeroed.
-            self.segments[*made].store(
-                Box::into_raw(lines).cast(),
-                ordering!(Release, "scoreboard.publish" => "board_grows"),
-            );
-            *made += 1;
-        }
-    }
-
-    /// Bytes of an element.
-    pub fn element_size(&self) -> usize {
-        self.element_size
-    }
-
-    /// The element of a vCPU, if there is room for it.
-    pub fn slot(&self, vcpu: usize) -> Option<Slot<'_>> {
-        if vcpu >= MAX_VCPUS {
-            return None;
-        }
-        let segment = (vcpu / FIRST + 1).ilog2() as usize;
-        let first_vcpu = FIRST * ((1 << segment) - 1);
-        let start = (vcpu - first_vcpu) * self.lines_per_element;
-        let lines = self.segment(segment)?;
-        Some(self.element(&lines[start..start + self.lines_per_element]))
-    }
-
-    /// The sum of one word over all vCPUs, wrapping; `None` if elements have no such word.
-    pub fn sum(&self, word: usize) -> Option<u64> {
-        if word >= self.element_size / 8 {
-            return None;
-        }
-        let sum = (0..SEGMENTS)
-            .filter_map(|segment| self.segment(segment))
-            .flat_map(|lines| lines.chunks_exact(self.lines_per_element))
-            .fold(0_u64, |sum, lines| {
-                sum.wrapping_add(self.element(lines).get(word))
-            });
-        Some(sum)
-    }
-
-    fn element<'a>(&self, lines: &'a [Line]) -> Slot<'a> {
-        Slot {
-            lines,
-            words: self.element_size / 8,
-        }
-    }
-
-    fn lines_in(&self, segment: usize) -> usize {
-        (FIRST << segment) * self.lines_per_element
-    }
-
-    fn segment(&self, segment: usize) -> Option<&[Line]> {
-        // Acquire: pairs with the Release in `grow`.
-        let lines =
-            self.segments[segment].load(ordering!(Acquire, "scoreboard.find" => "board_grows"));
-        if lines.is_null() {
-            return None;
-        }
-        // SAFETY: published by `grow` with this length, and freed only with the board.
-        Some(unsafe { std::slice::from_raw_parts(lines, self.lines_in(segment)) })
-    }
-}
-
-impl Drop for Scoreboard {
-    fn drop(&mut self) {
-        for segment in 0..SEGMENTS {
-            let lines = self.segments[segment].load(Relaxed);
-            if !lines.is_null() {
-                let lines = ptr::slice_from_raw_parts_mut(lines, self.lines_in(segment));
-                // SAFETY: made by `Box::into_raw` in `grow`; nobody else has the board any more.
-                drop(unsafe { Box::from_raw(lines) });
-            }
-        }
-    }
-}
-
-/// The element of one vCPU.
-#[derive(Clone, Copy)]
-pub struct Slot<'a> {
-    lines: &'a [Line],
-    words: usize,
-}
-
-impl<'a> Slot<'a> {
-    /// One word of the element.
-    ///
-    /// # Panics
-    ///
-    /// If the element has no such word.
-    pub fn word(self, word: usize) -> &'a AtomicU64 {
-        assert!(word < self.words, "no word {word} in this element");
-        &self.lines[word / LINE_WORDS].0[word % LINE_WORDS]
-    }
-
-    /// Reads a word. Panics as [`Slot::word`] does.
-    pub fn get(self, word: usize) -> u64 {
-        self.word(word).load(Relaxed)
-    }
-
-    /// Adds to a word, wrapping; for the vCPU's own thread. Panics as [`Slot::word`] does.
-    pub fn add(self, word: usize, value: u64) {
-        let word = self.word(word);
-        word.store(word.load(Relaxed).wrapping_add(value), Relaxed);
-    }
-
-    /// The element's bytes, for code that is handed addresses: valid as long as the board.
-    #[cfg(not(hartscope_loom))]
-    pub fn as_ptr(self) -> *mut u8 {
-        self.lines.as_ptr().cast::<u8>().cast_mut()
-    }
-}
+pub use areas::{Area, Areas, Held};
+pub use board::{Board, Full, Slot};
+pub use old::{MAX_VCPUS, Scoreboard};
