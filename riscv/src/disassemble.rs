@@ -38,7 +38,7 @@ pub fn disassemble(insn: &Insn, pc: u64) -> String {
     text
 }
 
-fn is_atomic(op: Opcode) -> bool {
+pub(crate) fn is_atomic(op: Opcode) -> bool {
     (Opcode::LrW as u8..=Opcode::AmomaxuD as u8).contains(&(op as u8))
 }
 
@@ -77,7 +77,7 @@ fn push_operands(text: &mut String, template: &str, insn: &Insn, pc: u64) {
     }
 }
 
-fn push_fence_set(text: &mut String, set: i32) -> std::fmt::Result {
+pub(crate) fn push_fence_set(text: &mut String, set: i32) -> std::fmt::Result {
     if set & 15 == 0 {
         return text.write_str("unknown");
     }

@@ -4,6 +4,7 @@
 //! its operands are, how they are printed. Decoder and disassembler are driven by it, so an
 //! extension is added by adding rows (and its opcodes to [`Opcode`]).
 
+mod columns;
 mod decode;
 mod disassemble;
 mod encoding;
@@ -12,6 +13,7 @@ pub mod insn;
 pub mod names;
 mod rows;
 
+pub use columns::disassemble_columns;
 pub use decode::{decode, insn_len};
 pub use disassemble::disassemble;
 pub use encoding::{Encoding, encodings, mnemonic};

@@ -2,4 +2,5 @@
 
 mod decode;
 mod objdump;
+mod qemu;
 mod support;
