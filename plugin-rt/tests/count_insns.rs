@@ -192,6 +192,7 @@ impl Guest {
         let one = Limits {
             max_insns: 1,
             superblocks: false,
+            fold: true,
         };
         self.run(program, &one, &InstrumentationSet::EMPTY)
     }

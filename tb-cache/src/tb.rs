@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use epoch::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use epoch::sync::cell::Lifetime;
 use translate::Block;
-use translate::ops::{GuestRange, Op, SunkRange};
+use translate::ops::{GuestRange, Invocation, Op, SunkRange};
 use translate::x86::{FaultPoint, HostCode, Site};
 
 use crate::bump::Bump;
@@ -36,6 +36,7 @@ pub struct Tb {
     bytes: NonNull<[u8]>,
     /// The host code refers to these by address.
     _helper_ops: Box<[Op]>,
+    _calls: Box<[Invocation]>,
     /// What the interpreter runs; `None` if there is host code.
     block: Option<Box<Block>>,
     pub(crate) links: Guarded<Links>,
@@ -49,7 +50,7 @@ unsafe impl Send for Tb {}
 unsafe impl Sync for Tb {}
 
 impl Tb {
-    /// Describes a translation that lies at `code`. Takes the helper ops out of `host`.
+    /// Describes a translation that lies at `code`. Takes what the code refers to by address out of `host`.
     pub(crate) fn new(
         key: Key,
         code: u64,
@@ -75,6 +76,7 @@ impl Tb {
                 ranges,
                 bytes,
                 _helper_ops: std::mem::take(&mut host.helper_ops),
+                _calls: std::mem::take(&mut host.calls),
                 block: None,
                 links,
                 life: Lifetime::begin(),
@@ -92,6 +94,7 @@ impl Tb {
                 ranges,
                 bytes,
                 _helper_ops: Box::default(),
+                _calls: Box::default(),
                 block: Some(Box::new(for_interpreter(block))),
                 links,
                 life: Lifetime::begin(),
@@ -223,6 +226,9 @@ fn for_interpreter(block: &Block) -> Block {
         ops: block.ops.clone(),
         sunk_ops: block.sunk_ops.clone(),
         exits: block.exits.clone(),
+        calls: block.calls.clone(),
+        watched: block.watched.clone(),
+        instrumented: block.instrumented,
         n_insns: block.n_insns,
         ..Block::default()
     }

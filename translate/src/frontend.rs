@@ -23,6 +23,8 @@ pub struct Limits {
     pub max_insns: u32,
     /// Whether jumps are followed at all; without, a block is a plain block.
     pub superblocks: bool,
+    /// Whether registers whose value is known are constants. Not where callbacks change registers.
+    pub fold: bool,
 }
 
 impl Default for Limits {
@@ -30,6 +32,7 @@ impl Default for Limits {
         Limits {
             max_insns: 36,
             superblocks: true,
+            fold: true,
         }
     }
 }
@@ -47,7 +50,11 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
     let mut front = Front {
         block,
         mode,
-        known: Known::default(),
+        known: Known {
+            fold: limits.fold,
+            mask: 0,
+            values: [0; 32],
+        },
         pc,
         entry_point: 0,
         plain_insns: 0,
@@ -130,8 +137,8 @@ impl<'a> Window<'a> {
 }
 
 /// Registers whose value the translator knows, for folding addresses and returns.
-#[derive(Default)]
 struct Known {
+    fold: bool,
     mask: u32,
     values: [u64; 32],
 }
@@ -148,7 +155,7 @@ impl Known {
     }
 
     fn set(&mut self, r: u8, value: u64) {
-        if r != 0 {
+        if r != 0 && self.fold {
             self.mask |= 1 << r;
             self.values[usize::from(r)] = value;
         }

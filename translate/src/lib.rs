@@ -7,7 +7,9 @@
 //!
 //! This crate knows neither who caches the result nor who runs it.
 
+pub mod escape;
 pub mod frontend;
+pub mod hooks;
 pub mod interp;
 pub mod mem;
 pub mod ops;

@@ -9,7 +9,10 @@
 //! 4. All sources are read before the destination is written.
 //! 5. Control leaves a block only through `Branch` (taken), `Poll` (when a request is pending), a
 //!    fault, or the last op, which is `Jump`, `JumpReg` or `Trap`.
-//! 6. Rounding modes are static: [`crate::Mode`] is part of a block's key and carries `frm`.
+//! 6. Hooks of a block's entry stand behind its first `Op::Insn`.
+//! 7. Rounding modes are static: [`crate::Mode`] is part of a block's key and carries `frm`.
+
+use crate::hooks::{Call, Condition, Regs};
 
 /// An integer guest register, 0–31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -275,8 +278,26 @@ pub enum Op {
     Insn { pc: u64, len: u8 },
     /// An instrumentation point, not yet filled.
     Point(Point),
-    /// `*(vCPU area + offset) += value` on a 64-bit counter of this vCPU; an inline operation.
-    Count { offset: u32, value: i32 },
+    /// `*(state + offset) += value` on a 64-bit counter of this vCPU.
+    Count { offset: u32, value: i64 },
+    /// `*(state + offset) = value` on a 64-bit counter of this vCPU.
+    SetCount { offset: u32, value: i64 },
+    /// Call the callback at this index of [`Block::calls`], which says the same of registers.
+    Call { call: u16, regs: Regs },
+    /// Note the address of the access that the next op makes, for callbacks.
+    NoteAddr { addr: Addr },
+    /// Note what has been loaded.
+    NoteLoaded { a: Reg },
+    /// Note what has been stored.
+    NoteStored { a: Reg },
+    /// Note what has been loaded into a floating-point register.
+    NoteFLoaded { a: FReg },
+    /// Note what has been stored from a floating-point register.
+    NoteFStored { a: FReg },
+    /// Run the access at this index of [`Block::watched`] in the interpreter, and note all about it.
+    Watched(u16),
+    /// Skip the next `ops` ops (counts and calls only) if the watched access did not take place.
+    UnlessDone { ops: u16 },
     /// If the next op faults, or leaves at its own pc before it has done anything, these ops must
     /// run before anyone looks at the registers or counters.
     Sunk(SunkRange),
@@ -356,6 +377,23 @@ impl Op {
     }
 }
 
+/// A callback at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Invocation {
+    /// The callback.
+    pub call: Call,
+    /// What it is told of a memory access ([`crate::hooks::access_info`]), or [`Invocation::EXECUTION`].
+    pub info: u32,
+    /// Whether to call at all.
+    pub condition: Option<Condition>,
+}
+
+impl Invocation {
+    /// `info` of a callback that is not about a memory access.
+    pub const EXECUTION: u32 = u32::MAX;
+}
+
 /// A run of guest bytes that a block was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestRange {
@@ -383,6 +421,13 @@ pub struct Block {
     pub ops: Vec<Op>,
     /// Ops that only run on ways out and in fault repair; pure register ops.
     pub sunk_ops: Vec<Op>,
+    /// Callbacks that are called by [`Op::Call`].
+    pub calls: Vec<Invocation>,
+    /// Accesses that are made by [`Op::Watched`].
+    pub watched: Vec<Op>,
+    /// Whether points have been filled. Then somebody may count how often an instruction is begun:
+    /// a request is not looked for between its point and the instruction, but behind it.
+    pub instrumented: bool,
     /// Direct ways out.
     pub exits: Vec<Exit>,
     /// Where the guest bytes came from, in order of translation, adjacent runs merged.
@@ -398,6 +443,9 @@ impl Block {
     pub fn clear(&mut self) {
         self.ops.clear();
         self.sunk_ops.clear();
+        self.calls.clear();
+        self.watched.clear();
+        self.instrumented = false;
         self.exits.clear();
         self.ranges.clear();
         self.bytes.clear();

@@ -149,6 +149,22 @@ impl Consts {
     }
 }
 
+/// The memory access that hooks of it are about.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Accessed {
+    /// Guest address of its first byte.
+    pub addr: u64,
+    /// What was read: as many low bytes count as the access has, the others are undefined.
+    pub loaded: [u64; 2],
+    /// What was written, likewise.
+    pub stored: [u64; 2],
+    /// 0 if a conditional store was not even tried: then there was no access.
+    pub done: u32,
+    /// 1 if the op that generated code hands over next is watched.
+    pub(crate) watch: u32,
+}
+
 /// State of one vCPU. Generated code addresses every field off one host register.
 ///
 /// While generated code runs, pinned registers and (without [`CpuState::set_fp_traps`]) the
@@ -197,6 +213,14 @@ pub struct CpuState {
     pub stubs: [u64; 8],
     /// 64-bit counters for inline operations.
     pub counters: [u64; VCPU_COUNTERS],
+    /// The vCPU's number, for instrumentation.
+    pub vcpu_index: u32,
+    /// Whose callback generated code calls, or called last: see [`crate::hooks::Call::context`].
+    pub context: u32,
+    /// What callbacks of a memory access may ask for.
+    pub access: Accessed,
+    /// Stack pointer of the innermost [`crate::escape::catch`]; 0 outside.
+    pub(crate) escape: u64,
     /// Constants.
     pub consts: Consts,
     /// Floating-point registers, singles NaN-boxed.
@@ -229,6 +253,11 @@ impl CpuState {
                 *entry = JumpEntry::empty(index);
             }
         }
+    }
+
+    /// Where generated code is left from a callback.
+    pub(crate) fn escape_stub(&self) -> u64 {
+        self.stubs[crate::x86::STUB_ESCAPE]
     }
 
     /// The entry that generated code looks at for `pc`.

@@ -162,6 +162,7 @@ fn the_limit_ends_a_block_with_an_exit_that_does_not_poll() {
     let limits = Limits {
         max_insns: 3,
         superblocks: true,
+        fold: true,
     };
     let b = block_at(&code(&[addi(5, 5, 1); 8]), BASE, &limits);
     assert_eq!(b.n_insns, 3);
@@ -172,6 +173,7 @@ fn the_limit_ends_a_block_with_an_exit_that_does_not_poll() {
 fn without_superblocks_a_branch_ends_the_block() {
     let limits = Limits {
         superblocks: false,
+        fold: true,
         ..Limits::default()
     };
     let b = block_at(&code(&[bne(5, 6, 64), addi(5, 5, 1)]), BASE, &limits);

@@ -138,6 +138,7 @@ impl Translator {
     ) -> Result<&'a Tb, Missing> {
         let plain = Limits {
             superblocks: false,
+            fold: true,
             ..self.limits
         };
         if !self.prepare(engine, key, &plain) {
@@ -152,6 +153,7 @@ impl Translator {
         let one = Limits {
             max_insns: 1,
             superblocks: false,
+            fold: true,
         };
         self.prepare(engine, key, &one)
     }

@@ -255,7 +255,7 @@ unsafe extern "C" fn run_helper<M: GuestMemory>(state: *mut CpuState, op: *const
         let context = &*fault::current();
         (&mut *state, &mut *context.memory.cast::<M>(), &*op)
     };
-    match interp::run_op(state, memory, op) {
+    match interp::run_handed_over(state, memory, op) {
         Ok(()) => {
             state.update_mxcsr();
             0

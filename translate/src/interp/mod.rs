@@ -17,11 +17,12 @@
 pub mod alu;
 mod float;
 mod memory;
+mod watched;
 
 use std::sync::atomic::{Ordering, fence};
 
+use crate::escape::Escape;
 use crate::ops::{Addr, Block, ExitId, Op, SunkRange, Trap};
-use crate::state::VCPU_COUNTERS;
 use crate::{CpuState, Fault, GuestMemory};
 
 /// Why [`run_block`] came back.
@@ -40,7 +41,12 @@ pub enum BlockEnd {
 /// Runs a block once, from its first op until it is left.
 pub fn run_block<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Block) -> BlockEnd {
     let mut pc = block.pc;
+    let mut skipped = 0;
     for (at, op) in block.ops.iter().enumerate() {
+        if skipped != 0 {
+            skipped -= 1;
+            continue;
+        }
         match *op {
             Op::Insn { pc: here, .. } => pc = here,
             Op::Branch {
@@ -75,6 +81,24 @@ pub fn run_block<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Bloc
                 if state.request_pending() {
                     state.pc = pc;
                     return BlockEnd::Request;
+                }
+            }
+            Op::Call { call, .. } => {
+                state.pc = pc;
+                if watched::call(state, &block.calls[usize::from(call)]) == Escape::Left {
+                    return arrive(state, true);
+                }
+            }
+            Op::UnlessDone { ops } => {
+                if state.access.done == 0 {
+                    skipped = usize::from(ops);
+                }
+            }
+            Op::Watched(access) => {
+                let access = &block.watched[usize::from(access)];
+                if let Err(fault) = watched::run(state, mem, access) {
+                    state.pc = pc;
+                    return BlockEnd::Fault(fault);
                 }
             }
             Op::Trap(trap) => {
@@ -120,6 +144,19 @@ fn run_sunk<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Block, su
     for op in &block.sunk_ops[sunk.range()] {
         let result = run_op(state, mem, op);
         debug_assert!(result.is_ok(), "a sunk op is a pure register op: {op:?}");
+    }
+}
+
+/// Runs what generated code hands over: one op, as an access that is watched if the state says so.
+#[inline(always)]
+pub fn run_handed_over<M: GuestMemory>(
+    state: &mut CpuState,
+    mem: &mut M,
+    op: &Op,
+) -> Result<(), Fault> {
+    match std::mem::take(&mut state.access.watch) {
+        0 => run_op(state, mem, op),
+        _ => watched::run(state, mem, op),
     }
 }
 
@@ -229,26 +266,32 @@ pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Res
             state.fflags = new;
         }
 
-        Op::Count { offset, value } => count(state, offset, value),
+        Op::Count { offset, value } => {
+            let counter = watched::counter(state, offset);
+            // SAFETY: a counter of this vCPU; nobody else writes it.
+            unsafe { counter.write(counter.read().wrapping_add_signed(value)) };
+        }
+        Op::SetCount { offset, value } => {
+            // SAFETY: as above.
+            unsafe { watched::counter(state, offset).write(value as u64) };
+        }
+        Op::NoteAddr { addr } => state.access.addr = effective(state, addr),
+        Op::NoteLoaded { a } => state.access.loaded[0] = state.get(a),
+        Op::NoteStored { a } => state.access.stored[0] = state.get(a),
+        Op::NoteFLoaded { a } => state.access.loaded[0] = state.f[a.index()],
+        Op::NoteFStored { a } => state.access.stored[0] = state.f[a.index()],
         Op::Insn { .. } | Op::Point(_) | Op::Sunk(_) => {}
         Op::Poll { .. }
         | Op::Branch { .. }
         | Op::BranchImm { .. }
         | Op::Jump { .. }
         | Op::JumpReg { .. }
+        | Op::Call { .. }
+        | Op::Watched(_)
+        | Op::UnlessDone { .. }
         | Op::Trap(_) => debug_assert!(false, "run_op leaves no block: {op:?}"),
     }
     Ok(())
-}
-
-/// Adds to the counter at byte `offset` of the state; it must be one of `CpuState::counters`.
-fn count(state: &mut CpuState, offset: u32, value: i32) {
-    const FIRST: usize = std::mem::offset_of!(CpuState, counters);
-    let index = (offset as usize).wrapping_sub(FIRST) / 8;
-    debug_assert!(index < VCPU_COUNTERS && offset.is_multiple_of(8));
-    if let Some(counter) = state.counters.get_mut(index) {
-        *counter = counter.wrapping_add_signed(i64::from(value));
-    }
 }
 
 #[inline(always)]

@@ -29,6 +29,10 @@ impl Pass<'_> {
                     done,
                 )
             }
+            Op::NoteAddr { addr } => {
+                let (addr, done) = self.address(addr);
+                (Op::NoteAddr { addr }, done)
+            }
             Op::FLoad { addr, fd, fmt } => {
                 let (addr, done) = self.address(addr);
                 (Op::FLoad { addr, fd, fmt }, done)

@@ -7,8 +7,9 @@
 //! 2. What may fault, or leave for the interpreter, has them declared sunk, behind the register ops
 //!    that are declared there already. A side exit has them on its way out, and the block that goes
 //!    on keeps holding them. Before everything else that can be left at, they run.
-//! 3. An op that polls at its own pc may leave before its own instruction, which then comes again:
-//!    what that instruction has counted is taken back on that way.
+//! 3. Whoever is called may look at counters: before that, the additions run. Nothing else of an
+//!    instrumented block looks for requests before its instruction is done
+//!    ([`Block::instrumented`]), so that nothing is ever counted twice.
 
 use crate::ops::{Block, Exit, Op, SunkRange};
 
@@ -19,14 +20,11 @@ pub struct Counts {
     held: Vec<Held>,
 }
 
-/// Additions to one counter.
+/// Additions to one counter, not yet run.
 #[derive(Debug)]
 struct Held {
     offset: u32,
-    /// Not yet run.
-    value: i32,
-    /// Counted by the current instruction, run or not.
-    here: i32,
+    value: i64,
 }
 
 impl Counts {
@@ -35,6 +33,7 @@ impl Counts {
         if !block.ops.iter().any(|op| matches!(op, Op::Count { .. })) {
             return;
         }
+        block.instrumented = true;
         self.input.clear();
         self.held.clear();
         std::mem::swap(&mut self.input, &mut block.ops);
@@ -44,6 +43,7 @@ impl Counts {
             exits: &mut block.exits,
             held: &mut self.held,
             sunk_here: SunkRange::EMPTY,
+            in_place: 0,
         };
         for &op in &self.input {
             pass.op(op);
@@ -58,31 +58,36 @@ struct Pass<'a> {
     held: &'a mut Vec<Held>,
     /// What earlier passes have declared sunk for the op at hand.
     sunk_here: SunkRange,
+    /// So many of the next ops may be skipped: what they add is added where they stand.
+    in_place: u16,
 }
 
 impl Pass<'_> {
     fn op(&mut self, op: Op) {
+        if self.in_place != 0 {
+            self.in_place -= 1;
+            self.out.push(op);
+            return;
+        }
         match op {
             Op::Count { offset, value } => return self.hold(offset, value),
+            Op::UnlessDone { ops } => {
+                self.run_all();
+                self.in_place = ops;
+            }
             Op::Sunk(range) => {
                 self.sunk_here = range;
                 return;
             }
-            Op::Insn { .. } => self.held.iter_mut().for_each(|held| held.here = 0),
             Op::Branch { exit, .. } | Op::BranchImm { exit, .. } => {
                 let exit = usize::from(exit);
-                if self.exits[exit].poll {
-                    self.run_all();
-                    self.take_back();
-                } else {
-                    self.exits[exit].sunk = self.declared(self.exits[exit].sunk, |held| held.value);
-                }
-            }
-            Op::JumpReg { .. } => {
-                self.run_all();
-                self.take_back();
+                self.exits[exit].sunk = self.declared(self.exits[exit].sunk);
             }
             Op::Jump { .. }
+            | Op::JumpReg { .. }
+            | Op::Call { .. }
+            | Op::SetCount { .. }
+            | Op::Watched(_)
             | Op::Trap(_)
             | Op::Poll { .. }
             | Op::Amo { .. }
@@ -90,7 +95,13 @@ impl Pass<'_> {
             | Op::Sc { .. }
             | Op::CboZero { .. }
             | Op::CboTouch { .. } => self.run_all(),
-            Op::Point(_)
+            Op::Insn { .. }
+            | Op::Point(_)
+            | Op::NoteAddr { .. }
+            | Op::NoteLoaded { .. }
+            | Op::NoteStored { .. }
+            | Op::NoteFLoaded { .. }
+            | Op::NoteFStored { .. }
             | Op::Const { .. }
             | Op::Un { .. }
             | Op::Alu { .. }
@@ -115,7 +126,7 @@ impl Pass<'_> {
             | Op::FToInt { .. }
             | Op::IntToF { .. }
             | Op::FCvt { .. } => {
-                self.sunk_here = self.declared(self.sunk_here, |held| held.value);
+                self.sunk_here = self.declared(self.sunk_here);
             }
         }
         let sunk = std::mem::replace(&mut self.sunk_here, SunkRange::EMPTY);
@@ -125,20 +136,10 @@ impl Pass<'_> {
         self.out.push(op);
     }
 
-    fn hold(&mut self, offset: u32, value: i32) {
-        let known = self.held.iter_mut().find(|held| held.offset == offset);
-        let Some(held) = known else {
-            self.held.push(Held {
-                offset,
-                value,
-                here: value,
-            });
-            return;
-        };
-        held.here = held.here.wrapping_add(value);
-        match held.value.checked_add(value) {
-            Some(sum) => held.value = sum,
-            None => self.out.push(Op::Count { offset, value }),
+    fn hold(&mut self, offset: u32, value: i64) {
+        match self.held.iter_mut().find(|held| held.offset == offset) {
+            Some(held) => held.value = held.value.wrapping_add(value),
+            None => self.held.push(Held { offset, value }),
         }
     }
 
@@ -149,23 +150,15 @@ impl Pass<'_> {
         }
     }
 
-    /// Rule 3; nothing is held.
-    fn take_back(&mut self) {
-        self.sunk_here = self.declared(self.sunk_here, |held| held.here.wrapping_neg());
-    }
-
-    /// `range` and, behind it, an addition of what `value` says for each counter.
-    fn declared(&mut self, range: SunkRange, value: impl Fn(&Held) -> i32) -> SunkRange {
-        if self.held.iter().all(|held| value(held) == 0) {
+    /// `range` and, behind it, the additions that are held.
+    fn declared(&mut self, range: SunkRange) -> SunkRange {
+        if self.held.iter().all(|held| held.value == 0) {
             return range;
         }
         let start = self.sunk_ops.len();
         self.sunk_ops.extend_from_within(range.range());
-        for held in self.held.iter() {
-            let (offset, value) = (held.offset, value(held));
-            if value != 0 {
-                self.sunk_ops.push(Op::Count { offset, value });
-            }
+        for &Held { offset, value } in self.held.iter().filter(|held| held.value != 0) {
+            self.sunk_ops.push(Op::Count { offset, value });
         }
         SunkRange {
             start: start as u32,

@@ -18,6 +18,7 @@
 //!    register is written again before anybody could look.
 
 use super::operands::{dest, sources};
+use crate::hooks::Regs;
 use crate::ops::{AluOp, Block, Exit, Fmt, Op, Reg, SunkRange, UnOp, Width};
 
 /// The pass, with its buffers.
@@ -111,11 +112,21 @@ impl Pass<'_> {
             return;
         }
         match op {
-            Op::Insn { .. } | Op::Point(_) | Op::Count { .. } | Op::Fence => {
+            Op::Insn { .. }
+            | Op::Point(_)
+            | Op::Count { .. }
+            | Op::SetCount { .. }
+            | Op::UnlessDone { .. }
+            | Op::NoteFLoaded { .. }
+            | Op::NoteFStored { .. }
+            | Op::Call {
+                regs: Regs::None, ..
+            }
+            | Op::Fence => {
                 self.out.push(op);
                 return;
             }
-            Op::Jump { .. } | Op::Trap(_) | Op::Poll { .. } => {
+            Op::Jump { .. } | Op::Trap(_) | Op::Poll { .. } | Op::Call { .. } | Op::Watched(_) => {
                 self.run_all();
                 self.out.push(op);
                 return;
@@ -340,9 +351,11 @@ fn may_wait(op: &Op) -> bool {
 /// Ops at which somebody may look at the registers.
 fn is_watched(op: &Op, fp_traps: bool) -> bool {
     may_leave(op, fp_traps)
+        || matches!(op, Op::Call { regs, .. } if *regs != Regs::None)
         || matches!(
             op,
-            Op::Amo { .. }
+            Op::Watched(_)
+                | Op::Amo { .. }
                 | Op::Lr { .. }
                 | Op::Sc { .. }
                 | Op::CboZero { .. }

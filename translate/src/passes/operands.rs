@@ -69,6 +69,10 @@ pub fn sources(op: &Op) -> u32 {
         | Op::FLoad { addr, .. }
         | Op::FStore { addr, .. } => of_addr(addr),
         Op::Store { rs, addr, .. } => bit(rs) | of_addr(addr),
+        Op::NoteAddr { addr } => of_addr(addr),
+        Op::NoteLoaded { a } | Op::NoteStored { a } => bit(a),
+        // It may be any access.
+        Op::Watched(_) => u32::MAX,
         _ => 0,
     };
     mask & !1

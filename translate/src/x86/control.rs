@@ -11,7 +11,7 @@ use dynasmrt::DynasmApi;
 use super::asm::{Bin, Cc, Mem, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::regs::{Loc, RAX, disp, loc};
-use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, STUB_LINK, STUB_POLL, stub_disp};
+use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_LINK, STUB_POLL, stub_disp};
 use super::{Nans, Site};
 use crate::ops::{Cond, ExitId, Op, Reg, SunkRange, Trap, Width};
 use crate::state::{CpuState, JUMP_CACHE_ENTRIES};
@@ -46,7 +46,7 @@ fn mirrored(cc: Cc) -> Cc {
 
 impl Emission<'_> {
     /// `[rbp + PC] = pc`; may use rax.
-    fn set_pc(&mut self, pc: u64) {
+    pub(super) fn set_pc(&mut self, pc: u64) {
         match i32::try_from(pc as i64) {
             Ok(pc) => asm!(self.a; mov QWORD [rbp + PC], DWORD pc),
             Err(_) => asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax),
@@ -116,9 +116,9 @@ impl Emission<'_> {
     }
 
     /// A branch that may close a loop looks for requests first, at its own pc: taken or not, that
-    /// is where the guest goes on.
+    /// is where the guest goes on. In an instrumented block it looks behind.
     pub(super) fn poll_before(&mut self, exit: ExitId) {
-        if self.block.exits[usize::from(exit)].poll {
+        if self.block.exits[usize::from(exit)].poll && !self.block.instrumented {
             self.poll(self.pc);
         }
     }
@@ -126,6 +126,9 @@ impl Emission<'_> {
     /// Leaves through `exit` if the flags say `cc`.
     pub(super) fn branch_on(&mut self, cc: Cc, exit: ExitId) {
         let sunk = self.block.exits[usize::from(exit)].sunk;
+        if self.block.instrumented && self.block.exits[usize::from(exit)].poll {
+            return self.branch_back(cc, exit);
+        }
         if sunk.len != 0 || !self.nans.is_empty() {
             let fixup = self.a.jcc(cc);
             let nans = self.nans;
@@ -140,6 +143,16 @@ impl Emission<'_> {
         self.a.pad_for_patch(2);
         let fixup = self.a.jcc(cc);
         self.site(exit, fixup);
+    }
+
+    /// The same where the exit may close a loop and is to look for requests: in line, as it is the
+    /// likely way.
+    fn branch_back(&mut self, cc: Cc, exit: ExitId) {
+        let around = self.a.jcc(cc.not());
+        let (nans, polled) = (self.nans, self.polled);
+        self.jump(exit);
+        (self.nans, self.polled) = (nans, polled);
+        self.a.bind(around);
     }
 
     /// Registers the branch at `fixup` as the site of `exit`, with its stub to follow.
@@ -204,7 +217,12 @@ impl Emission<'_> {
     }
 
     pub(super) fn jump_reg(&mut self, rd: Reg, ra: Reg, disp: i32, link: u64) {
-        self.poll(self.pc);
+        let instrumented = self.block.instrumented;
+        if instrumented {
+            self.settle_all();
+        } else {
+            self.poll(self.pc);
+        }
         let target = match (loc(ra), disp) {
             (Loc::R(a), 0) if rd != ra => a,
             (a, 0) => {
@@ -237,6 +255,15 @@ impl Emission<'_> {
                 }
             }
         }
+        if instrumented {
+            self.a.cmp_zero_far(REQUEST);
+            let fixup = self.a.jcc(Cc::Ne);
+            self.colds.push(Cold {
+                fixup,
+                back: 0,
+                kind: ColdKind::PollIndirect { target },
+            });
+        }
         // Bit 0 of the target does not count; an odd one is never in the cache, and is cleared on
         // the way out.
         self.a.mov32(super::regs::RCX, Loc::R(target));
@@ -250,9 +277,9 @@ impl Emission<'_> {
         asm!(self.a; jmp QWORD [rbp + rcx * 8 + JUMP_CACHE + 8]);
     }
 
-    pub(super) fn cold_indirect(&mut self, target: u8) {
+    pub(super) fn cold_indirect(&mut self, target: u8, stub: usize) {
         self.a.mov(RAX, Loc::R(target));
-        asm!(self.a; and rax, BYTE -2; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(STUB_INDIRECT)]);
+        asm!(self.a; and rax, BYTE -2; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(stub)]);
     }
 
     pub(super) fn trap(&mut self, trap: Trap) {

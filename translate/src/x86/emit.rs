@@ -5,8 +5,7 @@ use dynasmrt::DynasmApi;
 use super::asm::{Asm, Fixup, asm};
 use super::bytes;
 use super::control::PC;
-use super::regs::disp;
-use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp};
+use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL, stub_disp};
 use super::{FaultPoint, HostCode, Nans, Site};
 use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
 
@@ -36,6 +35,8 @@ pub(super) enum ColdKind {
     Poll { pc: u64, sunk: SunkRange },
     /// The jump cache missed the pc in `target`.
     Indirect { target: u8 },
+    /// A request is pending on the way to the pc in `target`.
+    PollIndirect { target: u8 },
     /// The stub of an unlinked exit.
     Exit { exit: ExitId, site: usize },
     /// Settle, run the exit's sunk ops, then its jump.
@@ -52,6 +53,7 @@ pub(super) struct Buffers {
     colds: Vec<Cold>,
     helper_ops: Vec<Op>,
     helper_fixups: Vec<(usize, usize)>,
+    call_fixups: Vec<(usize, usize)>,
 }
 
 /// The state of one emission.
@@ -78,6 +80,12 @@ pub(super) struct Emission<'a> {
     helper_ops: Vec<Op>,
     /// Where the address of a helper's op goes, and which.
     helper_fixups: Vec<(usize, usize)>,
+    /// The same of calls.
+    pub(super) call_fixups: Vec<(usize, usize)>,
+    /// What `CpuState::context` is known to be.
+    pub(super) context: Option<u32>,
+    /// A branch over so many more ops.
+    skip: Option<(Fixup, u16)>,
 }
 
 /// Size of the patchable slot at the indirect entry.
@@ -99,11 +107,15 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         faults: std::mem::take(&mut out.faults),
         helper_ops: std::mem::take(&mut buffers.helper_ops),
         helper_fixups: std::mem::take(&mut buffers.helper_fixups),
+        call_fixups: std::mem::take(&mut buffers.call_fixups),
+        context: None,
+        skip: None,
     };
     e.sites.clear();
     e.faults.clear();
     e.helper_ops.clear();
     e.helper_fixups.clear();
+    e.call_fixups.clear();
     e.a.nop(ENTRY_SLOT);
     out.chain_entry = e.a.label() as u32;
     e.hot();
@@ -117,12 +129,18 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         let address = std::ptr::from_ref(&out.helper_ops[index]) as u64;
         e.a.code[at..at + 8].copy_from_slice(&address.to_le_bytes());
     }
+    out.calls = block.calls.as_slice().into();
+    for &(at, index) in &e.call_fixups {
+        let address = std::ptr::from_ref(&out.calls[index]) as u64;
+        e.a.code[at..at + 8].copy_from_slice(&address.to_le_bytes());
+    }
     out.bytes = e.a.code;
     out.sites = e.sites;
     out.faults = e.faults;
     buffers.colds = e.colds;
     buffers.helper_ops = e.helper_ops;
     buffers.helper_fixups = e.helper_fixups;
+    buffers.call_fixups = e.call_fixups;
 }
 
 /// The first op of the next instruction that has any, if the current one is over.
@@ -159,10 +177,26 @@ impl Emission<'_> {
                 self.op(op);
             }
             self.compared = false;
+            self.end_skip(op);
             if !matches!(op, Op::Sunk(_)) {
                 self.sunk_here = SunkRange::EMPTY;
             }
         }
+    }
+
+    /// Ends a branch over ops of which `op` was the last.
+    fn end_skip(&mut self, op: &Op) {
+        self.skip = match self.skip.take() {
+            Some(skip) if matches!(op, Op::UnlessDone { .. }) => Some(skip),
+            Some((fixup, 1)) => {
+                self.a.bind(fixup);
+                // Not known on both ways.
+                self.context = None;
+                None
+            }
+            Some((fixup, left)) => Some((fixup, left - 1)),
+            None => None,
+        };
     }
 
     /// Emits a comparison that `branch` may depend on (then `compared`), and `branch` itself if it
@@ -208,9 +242,18 @@ impl Emission<'_> {
             | Op::Lea { rd: Reg::ZERO, .. } => {}
             Op::Insn { pc, .. } => self.pc = pc,
             Op::Point(_) => {}
-            Op::Count { offset, value } => {
-                let m = disp(offset as usize);
-                asm!(self.a; add QWORD [rbp + m], DWORD value);
+            Op::Count { offset, value } => self.count(offset, value),
+            Op::SetCount { offset, value } => self.set_count(offset, value),
+            Op::Call { call, .. } => self.call(call),
+            Op::NoteAddr { addr } => self.note_addr(addr),
+            Op::NoteLoaded { a } => self.note_loaded(a),
+            Op::NoteStored { a } => self.note_stored(a),
+            Op::NoteFLoaded { a } => self.note_float(a, false),
+            Op::NoteFStored { a } => self.note_float(a, true),
+            Op::Watched(access) => self.watched(self.block.watched[usize::from(access)]),
+            Op::UnlessDone { ops } => {
+                let fixup = self.unless_done();
+                self.skip = Some((fixup, ops));
             }
             Op::Sunk(range) => self.sunk_here = range,
             Op::Const { rd, value } => self.constant(rd, value),
@@ -428,7 +471,8 @@ impl Emission<'_> {
                     self.jump_back(back);
                 }
                 ColdKind::Poll { pc, sunk } => self.cold_poll(pc, sunk),
-                ColdKind::Indirect { target } => self.cold_indirect(target),
+                ColdKind::Indirect { target } => self.cold_indirect(target, STUB_INDIRECT),
+                ColdKind::PollIndirect { target } => self.cold_indirect(target, STUB_POLL),
                 ColdKind::Exit { exit, site } => self.cold_exit(exit, site),
                 ColdKind::SunkExit { exit, sunk, nans } => self.cold_sunk_exit(exit, sunk, nans),
             }

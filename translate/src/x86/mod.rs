@@ -7,6 +7,7 @@
 //! * `emit`: the pass over the ops; hot code, then cold code.
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
 //! * `boxes`, `nans`: what singles and NaNs need beyond what the host does.
+//! * `call`: callbacks of instrumentation.
 //! * `bytes`: byte stores in a row.
 //! * `runtime`: the stubs into and out of generated code.
 
@@ -18,6 +19,8 @@
 mod asm;
 mod boxes;
 mod bytes;
+mod call;
+mod clobbers;
 mod control;
 mod div;
 mod emit;
@@ -29,9 +32,11 @@ mod regs;
 mod runtime;
 
 pub use nans::Nans;
+pub(crate) use regs::BIAS;
+pub(crate) use runtime::STUB_ESCAPE;
 pub use runtime::{HelperFn, Leave, Runtime, StubCode};
 
-use crate::ops::{Block, ExitId, Op, SunkRange};
+use crate::ops::{Block, ExitId, Invocation, Op, SunkRange};
 
 /// Where host code must be placed: a multiple of this.
 pub const CODE_ALIGN: usize = 16;
@@ -77,6 +82,8 @@ pub struct HostCode {
     /// Ops that the code hands to the interpreter by address: must live, unmoved, as long as the
     /// code.
     pub helper_ops: Box<[Op]>,
+    /// The callbacks that the code refers to by address, likewise.
+    pub calls: Box<[Invocation]>,
     /// Where linked jumps enter.
     pub chain_entry: u32,
     /// See `bytes`.

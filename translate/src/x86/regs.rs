@@ -108,10 +108,15 @@ pub const fn disp(offset: usize) -> i32 {
 const X_DISP: i32 = disp(offset_of!(CpuState, x));
 const _: () = assert!(X_DISP >= -128 && X_DISP + 8 * 31 <= 127);
 
+/// The slot of an integer register, pinned or not.
+pub fn slot(r: Reg) -> Loc {
+    Loc::M((X_DISP + 8 * r.index() as i32) as i8)
+}
+
 /// Where an integer register lives. `x0` is the zero in its slot.
 pub fn loc(r: Reg) -> Loc {
     match HOST[r.index()] {
-        UNPINNED => Loc::M((X_DISP + 8 * r.index() as i32) as i8),
+        UNPINNED => slot(r),
         host => Loc::R(host),
     }
 }

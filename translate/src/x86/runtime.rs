@@ -8,8 +8,10 @@ use std::mem::offset_of;
 use dynasmrt::DynasmApi;
 
 use super::asm::{Asm, Cc, asm};
+use super::call::ACCESS_ADDR;
 use super::regs::{PINNED, PINNED_F, disp};
-use crate::ops::{ExitId, Op, Trap};
+use crate::hooks::Call;
+use crate::ops::{ExitId, Invocation, Op, Trap};
 use crate::state::{Consts, CpuState};
 
 /// `eax` on the way out: below, an exit's number.
@@ -20,6 +22,7 @@ pub(super) const LEAVE_STALE: u32 = LEAVE_OTHER + 2;
 const LEAVE_HOST_FAULT: u32 = LEAVE_OTHER + 3;
 const LEAVE_HELPER_FAULT: u32 = LEAVE_OTHER + 4;
 pub(super) const LEAVE_INTERPRET: u32 = LEAVE_OTHER + 5;
+const LEAVE_ESCAPED: u32 = LEAVE_OTHER + 6;
 pub(super) const LEAVE_TRAP: u32 = LEAVE_OTHER + 0x100;
 
 /// Indices into `CpuState::stubs`.
@@ -28,7 +31,10 @@ pub(super) const STUB_INDIRECT: usize = 1;
 pub(super) const STUB_HELPER: usize = 2;
 pub(super) const STUB_LINK: usize = 3;
 pub(super) const STUB_POLL: usize = 4;
-const STUBS: usize = 5;
+pub(super) const STUB_CALL: usize = 5;
+/// Left for by [`crate::escape::leave`].
+pub(crate) const STUB_ESCAPE: usize = 6;
+const STUBS: usize = 7;
 /// Where the helper's own address is kept.
 const HELPER: usize = STUBS;
 
@@ -61,6 +67,8 @@ pub enum Leave {
     HelperFault,
     /// The instruction at `state.pc` needs the interpreter.
     Interpret,
+    /// A callback has set `state.pc`.
+    Escaped,
 }
 
 impl Leave {
@@ -81,6 +89,7 @@ impl Leave {
             LEAVE_HOST_FAULT => Leave::HostFault,
             LEAVE_HELPER_FAULT => Leave::HelperFault,
             LEAVE_INTERPRET => Leave::Interpret,
+            LEAVE_ESCAPED => Leave::Escaped,
             code if code < LEAVE_OTHER => Leave::Exit(code as ExitId),
             code => Leave::Trap(TRAPS[(code - LEAVE_TRAP) as usize]),
         }
@@ -119,6 +128,11 @@ pub(super) const FFLAGS: i32 = disp(offset_of!(CpuState, fflags));
 const FP_TRAPS: i32 = disp(offset_of!(CpuState, fp_traps));
 pub(super) const FLAG_TABLE: i32 =
     disp(offset_of!(CpuState, consts) + offset_of!(Consts, flags_of_mxcsr));
+
+pub(super) const VCPU_INDEX: i32 = disp(offset_of!(CpuState, vcpu_index));
+const CALL_FUNCTION: i32 = (offset_of!(Invocation, call) + offset_of!(Call, function)) as i32;
+const CALL_USERDATA: i32 = (offset_of!(Invocation, call) + offset_of!(Call, userdata)) as i32;
+const CALL_INFO: i32 = offset_of!(Invocation, info) as i32;
 
 impl StubCode {
     /// Assembles the stubs.
@@ -192,11 +206,32 @@ impl StubCode {
         let to_leave = a.jmp();
         a.bind_to(to_leave, leave);
 
+        // Called with the call's description in rax.
+        let call = a.label();
+        save_pinned(&mut a);
+        asm!(a
+            ; mov edi, [rbp + VCPU_INDEX]
+            ; mov rsi, [rax + CALL_USERDATA]
+            ; mov ecx, [rax + CALL_INFO]
+            ; cmp ecx, BYTE -1
+        );
+        let execution = a.jcc(Cc::E);
+        asm!(a; xchg rsi, rcx; mov rdx, [rbp + ACCESS_ADDR]);
+        a.bind(execution);
+        asm!(a; sub rsp, BYTE 8; call QWORD [rax + CALL_FUNCTION]; add rsp, BYTE 8);
+        load_pinned(&mut a);
+        asm!(a; ret);
+
+        let escape = a.label();
+        asm!(a; mov eax, DWORD LEAVE_ESCAPED as i32);
+        let to_leave = a.jmp();
+        a.bind_to(to_leave, leave);
+
         StubCode {
             bytes: a.code,
             enter,
             fault,
-            stubs: [exit, indirect, helper, link, poll],
+            stubs: [exit, indirect, helper, link, poll, call, escape],
         }
     }
 

@@ -153,6 +153,7 @@ fn interpret_one(state: &mut CpuState, space: &mut Space) -> Stop {
     let one = Limits {
         max_insns: 1,
         superblocks: false,
+        fold: true,
     };
     let block = translated(state.pc, state.mode(), space, &one, false);
     interp::run_block(state, space, &block).into()

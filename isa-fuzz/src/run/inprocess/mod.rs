@@ -129,6 +129,7 @@ impl Machine {
             host,
             limits: Limits {
                 superblocks: backend != Backend::Plain,
+                fold: true,
                 ..Limits::default()
             },
             optimize: backend != Backend::Plain,

@@ -1,0 +1,289 @@
+//! Which host registers a callback changes, found out by reading its code.
+//!
+//! Many callbacks add to a counter and return: they touch two or three registers of the many that
+//! the calling convention lets them change. Saving only those makes such a call several times
+//! cheaper. The reading follows direct jumps, both sides of branches, and calls whose target is
+//! known (through the linkage table too); whatever it cannot follow, it takes to change everything.
+//!
+//! The result holds as long as the code and the pointers in linkage tables stay as they are, which
+//! those of a library loaded with all symbols bound do.
+
+use std::collections::HashSet;
+
+use iced_x86::{
+    Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
+    OpAccess, OpKind,
+};
+
+use crate::hooks::Clobbers;
+
+/// Instructions that are read at most; a longer function has enough to do by itself.
+const MOST_INSNS: usize = 300;
+
+/// The longest instruction.
+const LONGEST: usize = 15;
+
+impl Clobbers {
+    /// What the function at `function` may change. `never_returns` says of an address whether a
+    /// function there ends the program: what it does on the way does not count.
+    pub fn of(function: usize, never_returns: impl Fn(usize) -> bool) -> Clobbers {
+        let mut reader = Reader {
+            info: InstructionInfoFactory::new(),
+            clobbers: Clobbers {
+                ints: 0,
+                vectors: false,
+            },
+            seen: HashSet::new(),
+            left: MOST_INSNS,
+        };
+        let mut to_read = vec![function as u64];
+        while let Some(at) = to_read.pop() {
+            if reader.path(at, &mut to_read, &never_returns).is_none() {
+                return Clobbers::ALL;
+            }
+        }
+        // What a function has to keep it has restored by the time it returns.
+        reader.clobbers.ints &= Clobbers::ALL.ints;
+        reader.clobbers
+    }
+}
+
+struct Reader {
+    info: InstructionInfoFactory,
+    clobbers: Clobbers,
+    /// Addresses of instructions that have been read.
+    seen: HashSet<u64>,
+    left: usize,
+}
+
+impl Reader {
+    /// Reads from `at` on until the path ends, putting the other ways into `to_read`. Gives `None`
+    /// where it cannot go on.
+    fn path(
+        &mut self,
+        mut at: u64,
+        to_read: &mut Vec<u64>,
+        never_returns: &impl Fn(usize) -> bool,
+    ) -> Option<()> {
+        while self.seen.insert(at) {
+            self.left = self.left.checked_sub(1)?;
+            let insn = decode(at)?;
+            self.note(&insn)?;
+            let next = insn.next_ip();
+            match insn.flow_control() {
+                FlowControl::Next => {}
+                FlowControl::Return => return Some(()),
+                FlowControl::UnconditionalBranch => {
+                    at = target(&insn)?;
+                    continue;
+                }
+                FlowControl::IndirectBranch => {
+                    // A call at the end of a function, or the linkage table's own jump.
+                    let to = linked(&insn)?;
+                    if never_returns(to as usize) {
+                        return Some(());
+                    }
+                    at = to;
+                    continue;
+                }
+                FlowControl::ConditionalBranch => to_read.push(target(&insn)?),
+                FlowControl::Call | FlowControl::IndirectCall => {
+                    let to = match insn.flow_control() {
+                        FlowControl::Call => target(&insn)?,
+                        _ => linked(&insn)?,
+                    };
+                    if never_returns(behind_linkage(to) as usize) {
+                        return Some(());
+                    }
+                    to_read.push(to);
+                }
+                FlowControl::Exception if insn.code() == Code::Ud2 => return Some(()),
+                FlowControl::Exception | FlowControl::Interrupt | FlowControl::XbeginXabortXend => {
+                    return None;
+                }
+            }
+            at = next;
+        }
+        Some(())
+    }
+
+    /// Notes what an instruction changes; `None` if that cannot be said.
+    fn note(&mut self, insn: &Instruction) -> Option<()> {
+        if insn.is_privileged() || insn.is_save_restore_instruction() {
+            return None;
+        }
+        for used in self.info.info(insn).used_registers() {
+            let register = used.register();
+            if register.is_gpr() {
+                let changes = !matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
+                if changes {
+                    self.clobbers.ints |= 1 << register.full_register().number();
+                }
+            } else if register.is_vector_register()
+                || register.is_st()
+                || register.is_mm()
+                || register.is_k()
+            {
+                self.clobbers.vectors = true;
+            } else if register.is_segment_register() {
+                // Reading a thread's own memory is all that compilers do with them.
+                if used.access() != OpAccess::Read {
+                    return None;
+                }
+            }
+        }
+        // Those that work on the environment have no register operands.
+        let environment = |feature: &CpuidFeature| {
+            matches!(feature, CpuidFeature::SSE | CpuidFeature::AVX | CpuidFeature::FPU)
+        };
+        self.clobbers.vectors |= insn.cpuid_features().iter().any(environment);
+        Some(())
+    }
+}
+
+/// Where a direct jump or call goes.
+fn target(insn: &Instruction) -> Option<u64> {
+    match insn.op0_kind() {
+        OpKind::NearBranch64 => Some(insn.near_branch64()),
+        _ => None,
+    }
+}
+
+/// Where a jump or call through a pointer at a fixed address goes.
+fn linked(insn: &Instruction) -> Option<u64> {
+    if insn.op0_kind() != OpKind::Memory || !insn.is_ip_rel_memory_operand() {
+        return None;
+    }
+    let mut pointer = [0; 8];
+    (read(insn.ip_rel_memory_address(), &mut pointer) == pointer.len())
+        .then(|| u64::from_le_bytes(pointer))
+}
+
+/// The function that an entry of the linkage table leads to, or the address itself.
+fn behind_linkage(at: u64) -> u64 {
+    let first = match decode(at) {
+        Some(insn) if insn.code() == Code::Endbr64 => decode(insn.next_ip()),
+        first => first,
+    };
+    match first {
+        Some(insn) if insn.flow_control() == FlowControl::IndirectBranch => {
+            linked(&insn).unwrap_or(at)
+        }
+        _ => at,
+    }
+}
+
+fn decode(at: u64) -> Option<Instruction> {
+    let mut bytes = [0; LONGEST];
+    let len = read(at, &mut bytes);
+    let mut decoder = Decoder::with_ip(64, &bytes[..len], at, DecoderOptions::NONE);
+    let insn = decoder.decode();
+    (!insn.is_invalid()).then_some(insn)
+}
+
+/// Reads memory of this process that may not be there; gives how much could be read.
+fn read(at: u64, into: &mut [u8]) -> usize {
+    let local = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    // Two pages' worth at most, so that one that is not there does not hide the other.
+    const PAGE: u64 = 4096;
+    let in_page = (PAGE - at % PAGE).min(into.len() as u64) as usize;
+    let remote = [
+        libc::iovec {
+            iov_base: std::ptr::without_provenance_mut(at as usize),
+            iov_len: in_page,
+        },
+        libc::iovec {
+            iov_base: std::ptr::without_provenance_mut(at as usize + in_page),
+            iov_len: into.len() - in_page,
+        },
+    ];
+    // SAFETY: writes to `into` only; what is read is checked by the kernel.
+    let len = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, remote.as_ptr(), 2, 0) };
+    usize::try_from(len).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::arch::naked_asm;
+
+    fn of(function: unsafe extern "C" fn()) -> Clobbers {
+        Clobbers::of(function as usize, |at| at == end as *const () as usize)
+    }
+
+    const RAX: u16 = 1 << 0;
+    const RCX: u16 = 1 << 1;
+    const RDI: u16 = 1 << 7;
+
+    #[unsafe(naked)]
+    unsafe extern "C" fn end() {
+        naked_asm!("vzeroall", "ud2")
+    }
+
+    #[test]
+    fn a_counter_touches_what_it_uses() {
+        #[unsafe(naked)]
+        unsafe extern "C" fn count() {
+            naked_asm!("push rbx", "mov ebx, edi", "lea rax, [rsi + rbx]", "inc qword ptr [rsi]", "pop rbx", "ret")
+        }
+        assert_eq!(of(count), Clobbers { ints: RAX, vectors: false });
+    }
+
+    #[test]
+    fn both_sides_of_a_branch_and_calls_are_followed() {
+        #[unsafe(naked)]
+        unsafe extern "C" fn callee() {
+            naked_asm!("xor ecx, ecx", "ret")
+        }
+        #[unsafe(naked)]
+        unsafe extern "C" fn branches() {
+            naked_asm!("test edi, edi", "je 2f", "xor eax, eax", "ret", "2:", "call {}", "add edi, 1", "ret", sym callee)
+        }
+        assert_eq!(of(branches).ints, RAX | RCX | RDI);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_changes_everything() {
+        #[unsafe(naked)]
+        unsafe extern "C" fn indirect() {
+            naked_asm!("call rsi", "ret")
+        }
+        #[unsafe(naked)]
+        unsafe extern "C" fn system_call() {
+            naked_asm!("syscall", "ret")
+        }
+        assert_eq!(of(indirect), Clobbers::ALL);
+        assert_eq!(of(system_call), Clobbers::ALL);
+    }
+
+    #[test]
+    fn vector_registers_are_noticed() {
+        #[unsafe(naked)]
+        unsafe extern "C" fn vector() {
+            naked_asm!("addsd xmm0, xmm1", "ret")
+        }
+        #[unsafe(naked)]
+        unsafe extern "C" fn control() {
+            naked_asm!("ldmxcsr [rsp]", "ret")
+        }
+        #[unsafe(naked)]
+        unsafe extern "C" fn x87() {
+            naked_asm!("fldz", "ret")
+        }
+        assert!(of(vector).vectors);
+        assert!(of(control).vectors);
+        assert!(of(x87).vectors);
+    }
+
+    #[test]
+    fn what_ends_the_program_does_not_count() {
+        #[unsafe(naked)]
+        unsafe extern "C" fn checked() {
+            naked_asm!("test edi, edi", "je 2f", "ret", "2:", "call {}", sym end)
+        }
+        assert_eq!(of(checked), Clobbers { ints: 0, vectors: false });
+    }
+}
