@@ -94,6 +94,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             Leave::HostFault => self.on_host_fault(fault_kind),
             Leave::HelperFault => self.on_helper_fault(),
             Leave::Interpret => self.on_interpret(),
+            Leave::Escaped => Next::Find,
         }
     }
 
