@@ -52,7 +52,7 @@ pub fn qemu(encodings: &[u32]) -> Vec<String> {
 
     let mut texts = vec![None; encodings.len()];
     for (pc, text) in text.lines().filter_map(parse) {
-        if pc >= FIRST && (pc - FIRST) % STEP == 0 {
+        if pc >= FIRST && (pc - FIRST).is_multiple_of(STEP) {
             texts[((pc - FIRST) / STEP) as usize] = Some(text.to_owned());
         }
     }
