@@ -1,14 +1,34 @@
-//! Instrumentation: callback sets, filling instrumentation points, plugin lifecycle.
+//! The plugin runtime: loads plugins written for `qemu-plugin.h` and gives them what they ask for.
 //!
-//! What is instrumented is an immutable [`InstrumentationSet`]; its id is part of every block's
-//! key, so that blocks of several sets live side by side and a set that comes back finds its blocks
-//! again. [`fill()`] puts a set's wishes into a block's instrumentation points. [`Published`] is how
-//! an immutable snapshot reaches vCPUs that never wait for it.
+//! Data flows one way. Plugins register callbacks with the process's [`Runtime`], which publishes an
+//! immutable snapshot of them ([`Published`]). Each vCPU has its [`Instruments`]: a cached copy of the
+//! snapshot, refreshed at quiescent points, by which it calls plugins back without taking a lock.
+//! What a plugin asks for in a block becomes [`translate::hooks::Wishes`].
+//!
+//! Blocks are keyed by what they were instrumented for ([`tb_cache::SetId`]), so that blocks of several
+//! sets live side by side, and a set that comes back finds its blocks again.
 
+pub mod abi;
+mod callbacks;
+pub mod current;
 mod fill;
+mod guest;
+mod instruments;
+mod loader;
+mod plugin;
 pub mod published;
+mod runtime;
 mod set;
+mod spec;
 
 pub use fill::fill;
+pub use guest::{CodeBounds, Guest, HwResult, Log, NoLog};
+pub use instruments::{Discon, Instruments};
+pub use loader::{LoadError, Reason};
+pub use plugin::{Plugin, PluginId, VERSIONS};
 pub use published::{Published, Reader};
+pub use runtime::{Config, Runtime, SystemInfo};
 pub use set::InstrumentationSet;
+pub use spec::{Spec, SpecError, Specs, USAGE};
+pub use translate::escape::Escape;
+pub use translate::hooks::Wishes;

@@ -1,0 +1,3 @@
+use super::Export;
+
+pub(super) const EXPORTS: &[Export] = &[];

@@ -1,0 +1,133 @@
+//! One loaded plugin.
+
+use std::ffi::{CString, OsStr, OsString, c_char};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Names a plugin to itself and to the runtime; never 0, never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct PluginId(pub u64);
+
+/// The oldest and the newest version of the interface that plugins may be built for.
+pub const VERSIONS: std::ops::RangeInclusive<i32> = 2..=7;
+
+/// What does not change while a plugin is loaded.
+pub struct Plugin {
+    id: PluginId,
+    slot: u16,
+    path: OsString,
+    version: i32,
+    arguments: Arguments,
+    lists_registers: AtomicBool,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        id: PluginId,
+        slot: u16,
+        path: &OsStr,
+        version: i32,
+        arguments: Arguments,
+    ) -> Plugin {
+        Plugin {
+            id,
+            slot,
+            path: path.to_owned(),
+            version,
+            arguments,
+            lists_registers: AtomicBool::new(false),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> PluginId {
+        self.id
+    }
+
+    /// Its place in the table that callback contexts point into.
+    pub(crate) fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    /// The version of the interface that it was built for.
+    pub fn version(&self) -> i32 {
+        self.version
+    }
+
+    /// The path that it was loaded by.
+    pub fn path(&self) -> &Path {
+        Path::new(&self.path)
+    }
+
+    /// How messages call it: the file's name.
+    pub fn name(&self) -> impl fmt::Display + '_ {
+        self.path().file_name().unwrap_or(&self.path).display()
+    }
+
+    pub(crate) fn arguments(&self) -> &Arguments {
+        &self.arguments
+    }
+
+    /// It has asked for the list of registers, so that it may read them. Versions up to 4 read
+    /// registers in any callback, whatever flags they registered it with: from now on their
+    /// callbacks find the registers complete.
+    pub fn note_registers_listed(&self) {
+        self.lists_registers.store(true, Relaxed);
+    }
+
+    /// Whether callbacks that are registered without access to registers get it all the same.
+    pub(crate) fn reads_registers_anywhere(&self) -> bool {
+        self.version <= 4 && self.lists_registers.load(Relaxed)
+    }
+}
+
+/// A plugin's `argv`: the strings live as long as the plugin.
+pub(crate) struct Arguments {
+    /// Each is a text that ends with NUL. Boxed: a plugin may write to its arguments.
+    texts: Vec<*mut c_char>,
+}
+
+// SAFETY: the texts are owned; that a plugin writes to its own arguments is its own affair.
+unsafe impl Send for Arguments {}
+// SAFETY: as above.
+unsafe impl Sync for Arguments {}
+
+impl Arguments {
+    /// A text with a NUL in it ends there.
+    pub(crate) fn new(texts: &[OsString]) -> Arguments {
+        let texts = texts.iter().map(|text| {
+            let bytes = text.as_bytes();
+            let end = bytes.iter().position(|&byte| byte == 0);
+            let text = CString::new(&bytes[..end.unwrap_or(bytes.len())]);
+            text.unwrap_or_default().into_raw()
+        });
+        Arguments {
+            texts: texts.collect(),
+        }
+    }
+
+    pub(crate) fn argc(&self) -> i32 {
+        self.texts.len() as i32
+    }
+
+    /// Null if there are none.
+    pub(crate) fn argv(&self) -> *mut *mut c_char {
+        match self.texts.as_slice() {
+            [] => std::ptr::null_mut(),
+            texts => texts.as_ptr().cast_mut(),
+        }
+    }
+}
+
+impl Drop for Arguments {
+    fn drop(&mut self) {
+        for &text in &self.texts {
+            // SAFETY: made by `into_raw`. A plugin that has moved the NUL has broken the rule that
+            // the length stays; the allocator is told the length found here.
+            drop(unsafe { CString::from_raw(text) });
+        }
+    }
+}
