@@ -64,6 +64,12 @@ impl Board {
         self.element_size
     }
 
+    /// How many vCPUs have elements: [`Areas::count`].
+    #[inline]
+    pub fn count(&self) -> u32 {
+        self.areas.count()
+    }
+
     /// The element of a vCPU, if the index has ever been claimed. It stays there as long as the
     /// board.
     #[inline]
@@ -74,7 +80,7 @@ impl Board {
     /// The element of a vCPU as words, if the index has ever been claimed.
     #[inline]
     pub fn slot(&self, index: u32) -> Option<Slot<'_>> {
-        if index >= self.areas.count() {
+        if index >= self.count() {
             return None;
         }
         self.areas.table().get(index).map(|start| self.at(start))
@@ -87,7 +93,12 @@ impl Board {
     ///
     /// If the value is not within the element.
     pub fn sum(&self, byte_offset: usize) -> u64 {
-        (0..self.areas.count())
+        assert!(
+            byte_offset <= self.element_size - WORD,
+            "no value at {byte_offset} in an element of {} bytes",
+            self.element_size
+        );
+        (0..self.count())
             .filter_map(|index| self.areas.table().get(index))
             .fold(0, |sum, start| {
                 sum.wrapping_add(self.at(start).value(byte_offset))

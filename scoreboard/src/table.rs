@@ -52,7 +52,7 @@ impl Table {
             // Release: pairs with the Acquire in `segment`; who finds a segment finds it empty.
             self.segments[segment].store(
                 Box::into_raw(entries).cast(),
-                ordering!(Release, "table.segment.publish" => "board_freed_while_claimed"),
+                ordering!(Release, "table.segment.publish" => "board_freed_while_table_grows"),
             );
             written.segments |= 1 << segment;
         }
@@ -87,7 +87,7 @@ impl Table {
     fn segment(&self, segment: usize) -> Option<&[Entry]> {
         // Acquire: pairs with the Release in `put`.
         let entries = self.segments[segment]
-            .load(ordering!(Acquire, "table.segment.find" => "board_freed_while_claimed"));
+            .load(ordering!(Acquire, "table.segment.find" => "board_freed_while_table_grows"));
         if entries.is_null() {
             return None;
         }

@@ -13,6 +13,7 @@
 
 #![cfg(hartscope_loom)]
 
+mod areas;
 mod epoch_domain;
 mod epoch_scan;
 mod epoch_slots;
