@@ -6,7 +6,8 @@
 //!   been held by threads that are not there any more.
 //! * A `vfork` *child* runs in its parent's memory, as Linux has it, so that `posix_spawn` can
 //!   report what went wrong: a host process that shares the memory, on a host stack of its own,
-//!   with the same engine, while the calling thread waits. It has its own signal actions.
+//!   with the same engine, while the calling thread waits. It has its own signal actions. Plugins see
+//!   it as one more vCPU.
 
 use crate::mm::vma::Prot;
 use crate::signal::{self, AltStack, ThreadSignals};
@@ -16,7 +17,6 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::mpsc;
 use translate::Reg;
-use vcpu::Engine;
 
 const VM: u64 = libc::CLONE_VM as u64;
 const FS: u64 = libc::CLONE_FS as u64;
@@ -267,6 +267,7 @@ fn thread_main(seed: Seed, tell: &mpsc::SyncSender<i32>) {
     request.report(&thread, thread.tid);
     thread.unshare_from_parent(&request);
     thread.begin();
+    thread.announce();
     // The parent waits for it.
     let _ = tell.send(thread.tid);
     thread.run();
@@ -312,7 +313,7 @@ impl Thread {
 fn fork(parent: &mut Thread, request: &Request) -> SysResult {
     parent.block_signals();
     let process = parent.process.clone();
-    let pid = parent.vcpu.while_offline(|| {
+    let pid = parent.vcpu.while_forking(|| {
         let _held = (process.hold(), process.actions.hold(), process.mm.hold());
         // SAFETY: the locks that the child will use are held by this very thread, or libc's own.
         unsafe { libc::fork() }
@@ -334,7 +335,7 @@ fn fork(parent: &mut Thread, request: &Request) -> SysResult {
 /// In the child of a `fork`.
 fn begin_child(thread: &mut Thread, request: &Request) {
     let old = &thread.process;
-    let engine = match Engine::new(&old.options.engine, old.mm.clone()) {
+    let engine = match old.engine.after_fork(&old.options.engine, old.mm.clone()) {
         Ok(engine) => engine,
         Err(error) => {
             crate::message(&format!("in a new process: {error}"));
@@ -392,6 +393,11 @@ fn vfork(parent: &mut Thread, request: &Request) -> SysResult {
     });
     // The child is gone, or is another program: what it left in this memory is dropped.
     signal::init_thread(&parent.signals.mailbox);
+    if pid != -1
+        && let Some(thread) = &mut child.thread
+    {
+        thread.say_goodbye();
+    }
     drop(child);
     if pid == -1 {
         return Err(Errno::last());
@@ -410,6 +416,7 @@ extern "C" fn vfork_main(argument: *mut c_void) -> i32 {
     child.request.report(thread, thread.tid);
     prepare(thread, &child.request);
     thread.begin();
+    thread.announce();
     thread.run();
     let status = thread.process.vfork_status(thread.end);
     thread.process.syscalls.trace_end(status);

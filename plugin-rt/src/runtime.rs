@@ -1,17 +1,28 @@
 //! The runtime: what all plugins of the process and all vCPUs share.
 
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
 
-use epoch::Domain;
-use epoch::sync::Mutex;
+use epoch::sync::{Mutex, MutexGuard};
+use epoch::{Domain, Participant};
 use scoreboard::Areas;
 
+use crate::abi::context::{self, Kind};
+use crate::callbacks::{Callback, Callbacks, List, Simple};
+use crate::current;
 use crate::guest::{Guest, Log};
-use crate::loader::LoadError;
-use crate::plugin::{Plugin, PluginId};
+use crate::loader::{Candidate, Info, LoadError, Reason};
+use crate::misuse::Named;
+use crate::plugin::{Arguments, Plugin, PluginId};
+use crate::published::{Published, Reader};
+use crate::registry::{Registry, Request, Snapshot, Unknown};
 use crate::spec::Spec;
+use crate::table::{MAX_PLUGINS, Table};
 
 /// How many processors a machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +43,26 @@ pub struct Config {
     pub check: bool,
 }
 
+type Nudge = Arc<dyn Fn() + Send + Sync>;
+
+/// How long the end of the process waits for callbacks that are running on other threads.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Plugins and those who are called by them. One per process.
 pub struct Runtime {
     config: Config,
     areas: Arc<Areas>,
     domain: Mutex<Arc<Domain>>,
     guest: OnceLock<Arc<dyn Guest>>,
-    nudge: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    nudge: Mutex<Option<Nudge>>,
+    registry: Mutex<Registry>,
+    table: Table,
+    published: Arc<Published<Snapshot>>,
+    /// The vCPUs that have begun and not ended.
+    vcpus: Mutex<BTreeSet<u32>>,
+    /// Whether plugins have been told that the process ends.
+    exited: AtomicBool,
+    named: Named,
 }
 
 static GLOBAL: AtomicPtr<Arc<Runtime>> = AtomicPtr::new(ptr::null_mut());
@@ -51,12 +75,21 @@ impl Runtime {
             areas,
             domain: Mutex::new(domain),
             guest: OnceLock::new(),
-            nudge: OnceLock::new(),
+            nudge: Mutex::new(None),
+            registry: Mutex::new(Registry::new()),
+            table: Table::new(),
+            published: Arc::new(Published::new(Snapshot::default())),
+            vcpus: Mutex::new(BTreeSet::new()),
+            exited: AtomicBool::new(false),
+            named: Named::default(),
         });
         // Leaked: plugins may look for it for as long as the process lives.
         let global = Box::leak(Box::new(Arc::clone(&runtime)));
         // Release: pairs with the Acquire in `global`.
-        GLOBAL.store(global, Ordering::Release);
+        if GLOBAL.swap(global, Ordering::Release).is_null() {
+            // SAFETY: the function may be called at any time.
+            unsafe { libc::atexit(on_exit) };
+        }
         runtime
     }
 
@@ -79,6 +112,11 @@ impl Runtime {
         &self.areas
     }
 
+    /// The domain whose grace periods plugins live by.
+    pub fn domain(&self) -> Arc<Domain> {
+        Arc::clone(&self.domain.lock())
+    }
+
     /// The guest, once there is one.
     pub fn guest(&self) -> Option<&Arc<dyn Guest>> {
         self.guest.get()
@@ -89,28 +127,272 @@ impl Runtime {
         let _ = self.guest.set(guest);
     }
 
-    /// How to make every vCPU pass a quiescent point soon. The first way stays.
-    pub fn set_nudge(&self, nudge: Box<dyn Fn() + Send + Sync>) {
-        let _ = self.nudge.set(nudge);
+    /// How to make every vCPU pass a quiescent point soon. In the child of a fork there is a new way.
+    pub fn set_nudge(&self, nudge: impl Fn() + Send + Sync + 'static) {
+        *self.nudge.lock() = Some(Arc::new(nudge));
     }
 
     /// Loads a plugin and lets it install itself.
-    pub fn load(&self, _spec: &Spec) -> Result<PluginId, LoadError> {
-        todo!()
+    pub fn load(&self, spec: &Spec) -> Result<PluginId, LoadError> {
+        let refused = |reason| LoadError {
+            path: PathBuf::from(&spec.path),
+            reason,
+        };
+        let candidate = Candidate::open(&spec.path).map_err(refused)?;
+        let version = candidate.version;
+        let install = candidate.installer();
+        let arguments = Arguments::new(&spec.arguments);
+        let plugin = {
+            let mut registry = self.registry.lock();
+            let id = new_id(&registry);
+            let make = |slot| Arc::new(Plugin::new(id, slot, &spec.path, version, arguments));
+            let plugin = self
+                .table
+                .insert(make)
+                .ok_or_else(|| refused(Reason::TooMany(MAX_PLUGINS)))?;
+            registry.add(Arc::clone(&plugin), candidate.library);
+            plugin
+        };
+        let id = plugin.id();
+        let info = Info::new(self.config.system);
+        let code = self.visit(|| {
+            context::run_own(plugin.slot(), Kind::Install, || {
+                install(id, &info, plugin.arguments())
+            })
+        });
+        self.registry.lock().installed(id, &self.published);
+        self.nudge();
+        match code {
+            0 => Ok(id),
+            code => Err(refused(Reason::Install { code, id })),
+        }
     }
 
     /// All translations have been dropped.
-    pub fn flushed(&self) {}
-
-    /// The process ends: plugins are told, once. The calling thread holds up no grace period.
-    pub fn at_exit(&self) {}
-
-    /// In the child of a fork: vCPUs belong to `domain` from now on.
-    pub fn after_fork(&self, domain: Arc<Domain>) {
-        *self.domain.lock() = domain;
+    pub fn flushed(&self) {
+        self.visit(|| {
+            for (subscriber, callback) in self.published.load().callbacks.flush.iter() {
+                context::run_own(subscriber.slot, Kind::Flush, || callback.call(subscriber.id));
+            }
+        });
     }
 
-    pub(crate) fn plugin_at(&self, _slot: u16) -> Option<NonNull<Plugin>> {
-        None
+    /// The process ends: plugins are told, once. Waits a moment for callbacks that are running on
+    /// other threads; the calling thread must be offline, or have no vCPU.
+    pub fn at_exit(&self) {
+        self.end(true);
+    }
+
+    fn end(&self, may_wait: bool) {
+        if self.exited.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let callbacks = self.registry.lock().keep_only_at_exit(&self.published);
+        if may_wait {
+            self.nudge();
+            let (done, wait) = mpsc::channel();
+            self.domain().retire(Box::new(move || {
+                let _ = done.send(());
+            }));
+            let _ = wait.recv_timeout(PATIENCE);
+        }
+        self.visit(|| {
+            for (subscriber, callback) in callbacks.at_exit.iter() {
+                let id = subscriber.id.0;
+                context::run_own(subscriber.slot, Kind::AtExit, || {
+                    // SAFETY: registered for this, by a plugin that is still there.
+                    unsafe {
+                        match callback {
+                            Callback::Id((function, userdata)) => function(id, userdata),
+                            Callback::Userdata(function, userdata) => function(userdata),
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    /// Holds the locks that the child of a fork will need.
+    pub fn hold(&self) -> impl Sized + '_ {
+        let registry = self.registry.lock();
+        (registry, self.vcpus.lock(), self.nudge.lock(), self.domain.lock())
+    }
+
+    /// In the child of a fork: vCPUs belong to `domain` from now on, and only the calling thread's is
+    /// there. The child has an end of its own.
+    pub fn after_fork(&self, domain: Arc<Domain>) {
+        // The parent's is leaked: its other participants will never move.
+        std::mem::forget(std::mem::replace(&mut *self.domain.lock(), domain));
+        *self.nudge.lock() = None;
+        self.exited.store(false, Ordering::Relaxed);
+        let own = current::index();
+        self.vcpus.lock().retain(|&vcpu| Some(vcpu) == own);
+        // Grace periods of before will never end here. They begin again.
+        let pending = self.registry.lock().pending();
+        for (id, request) in pending {
+            self.retire(id, request);
+        }
+    }
+
+    /// The plugins that are there.
+    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
+        let registry = self.registry.lock();
+        registry.plugins().map(|(plugin, _)| Arc::clone(plugin)).collect()
+    }
+
+    /// Ends a plugin: it is not called any more, and its library is closed when its last callback has
+    /// returned. Gives whether it is there and has not been ended before.
+    pub fn uninstall(&self, id: PluginId) -> bool {
+        self.finish(id, Request::Uninstall, None).unwrap_or(false)
+    }
+
+    /// Ends all subscriptions of a plugin; `completion` is called when its last callback has
+    /// returned. Gives whether that was not under way already.
+    pub(crate) fn finish(
+        &self,
+        id: PluginId,
+        request: Request,
+        completion: Option<Simple>,
+    ) -> Result<bool, Unknown> {
+        let mut registry = self.registry.lock();
+        let granted = registry.end(id, request, completion, &self.published)?;
+        drop(registry);
+        if granted {
+            self.nudge();
+            self.retire(id, request);
+        }
+        Ok(granted)
+    }
+
+    /// After a grace period a plugin's last callback has returned.
+    fn retire(&self, id: PluginId, request: Request) {
+        let job = move || {
+            if let Some(runtime) = Runtime::global() {
+                runtime.complete(id, request);
+            }
+        };
+        self.domain().retire(Box::new(job));
+    }
+
+    /// A plugin's last callback has returned.
+    fn complete(&self, id: PluginId, request: Request) {
+        let (plugin, ending) = {
+            let mut registry = self.registry.lock();
+            let Ok(plugin) = registry.plugin(id).cloned() else {
+                return;
+            };
+            let Some(ending) = registry.ending(id, request) else {
+                return;
+            };
+            (plugin, ending)
+        };
+        let call = |kind, callback: Option<Simple>| {
+            if let Some(callback) = callback {
+                context::run_own(plugin.slot(), kind, || callback.call(id));
+            }
+        };
+        call(Kind::Flush, ending.flush);
+        call(Kind::Completion, ending.completion);
+        if request == Request::Uninstall {
+            // Its destructors may still log something.
+            let library = self.registry.lock().remove(id);
+            context::run_own(plugin.slot(), Kind::Completion, || drop(library));
+            let _registry = self.registry.lock();
+            self.table.remove(&plugin);
+        }
+    }
+
+    /// Subscribes a plugin to an event; from now on this thread's vCPU, and soon the others, call it.
+    pub(crate) fn subscribe<C: Copy>(
+        &self,
+        id: PluginId,
+        event: impl FnOnce(&mut Callbacks) -> &mut List<C>,
+        callback: Option<C>,
+    ) -> Result<(), Unknown> {
+        let mut registry = self.registry();
+        let published = registry.subscribe(id, event, callback, &self.published)?;
+        drop(registry);
+        if published {
+            self.nudge();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock()
+    }
+
+    /// The plugin that a callback's context speaks of.
+    #[inline]
+    pub(crate) fn plugin_at(&self, slot: u16) -> Option<NonNull<Plugin>> {
+        self.table.get(slot)
+    }
+
+    pub(crate) fn snapshots(&self) -> Reader<Snapshot> {
+        self.published.reader()
+    }
+
+    pub(crate) fn named(&self) -> &Named {
+        &self.named
+    }
+
+    /// A vCPU has begun.
+    pub(crate) fn vcpu_begins(&self, index: u32) {
+        self.vcpus.lock().insert(index);
+    }
+
+    /// A vCPU has ended.
+    pub(crate) fn vcpu_ends(&self, index: u32) {
+        self.vcpus.lock().remove(&index);
+    }
+
+    /// The vCPUs that have begun and not ended.
+    pub(crate) fn vcpus(&self) -> Vec<u32> {
+        self.vcpus.lock().iter().copied().collect()
+    }
+
+    fn nudge(&self) {
+        let nudge = self.nudge.lock().clone();
+        if let Some(nudge) = nudge {
+            nudge();
+        }
+    }
+
+    /// Runs plugins' callbacks on a thread that need not be a vCPU's: no plugin in a snapshot that `f`
+    /// takes goes away meanwhile, and jobs that become ready wait until it is over.
+    fn visit<R>(&self, f: impl FnOnce() -> R) -> R {
+        let mut visitor: Participant = self.domain().register();
+        visitor.online();
+        f()
+    }
+}
+
+impl Simple {
+    /// Calls it.
+    pub(crate) fn call(self, id: PluginId) {
+        // SAFETY: registered for this, by a plugin that is still there.
+        unsafe {
+            match self {
+                Callback::Id(function) => function(id.0),
+                Callback::Userdata(function, userdata) => function(userdata),
+            }
+        }
+    }
+}
+
+/// Random, so that nobody guesses another's id.
+fn new_id(registry: &Registry) -> PluginId {
+    loop {
+        let id = PluginId(RandomState::new().hash_one(0));
+        if id.0 != 0 && registry.plugin(id).is_err() {
+            return id;
+        }
+    }
+}
+
+/// The process ends by `exit`, called by whomever: perhaps by a callback, which nobody can wait for.
+extern "C" fn on_exit() {
+    if let Some(runtime) = Runtime::global() {
+        runtime.end(false);
     }
 }

@@ -232,14 +232,27 @@ pub struct CpuState {
 impl CpuState {
     /// A zeroed state with an empty jump cache, on the heap (it is large).
     pub fn new() -> Box<CpuState> {
-        // SAFETY: every field is an integer, an array of integers or an atomic integer, for all of
-        // which zero is a valid value.
-        let mut state: Box<CpuState> = unsafe { Box::new_zeroed().assume_init() };
+        let mut state: Box<std::mem::MaybeUninit<CpuState>> = Box::new_zeroed();
+        // SAFETY: zeroed memory for a state.
+        unsafe {
+            CpuState::init_zeroed(state.as_mut_ptr());
+            state.assume_init()
+        }
+    }
+
+    /// Makes a state out of zeroed memory, touching no more of it than it must.
+    ///
+    /// # Safety
+    ///
+    /// `state` points to zeroed memory for a state, which nobody else uses.
+    pub unsafe fn init_zeroed(state: *mut CpuState) {
+        // SAFETY: every field is an integer, an array of integers, a bool or an atomic integer, for
+        // all of which zero is a valid value.
+        let state = unsafe { &mut *state };
         state.mxcsr = MXCSR_DEFAULT;
         state.consts = Consts::VALUES;
         state.res_addr = u64::MAX;
         state.jump_cache[0] = JumpEntry::empty(0);
-        state
     }
 
     /// Forgets every jump target.

@@ -1,4 +1,4 @@
-//! What translation makes of guest code, stage by stage, as text (`-d in_asm,op,op_opt,out_asm`).
+//! What translation makes of guest code, stage by stage, as text (`-d in_asm,op,op_plugin,op_opt,out_asm`).
 //!
 //! Each stage of a block goes out in one write, so that vCPUs that translate at once do not mix
 //! their lines.
@@ -29,6 +29,8 @@ pub struct Stages {
     pub in_asm: bool,
     /// Ops as the front end made them.
     pub op: bool,
+    /// Ops after instrumentation.
+    pub op_plugin: bool,
     /// Ops after instrumentation and passes.
     pub op_opt: bool,
     /// Host code, in hexadecimal.
@@ -48,6 +50,13 @@ impl Dump {
         }
         if self.stages.op {
             self.write("OP", block.pc, |text| ops(text, block));
+        }
+    }
+
+    /// The same block with its points filled.
+    pub(crate) fn filled(&self, block: &Block) {
+        if self.stages.op_plugin {
+            self.write("OP with plugins", block.pc, |text| ops(text, block));
         }
     }
 

@@ -1,12 +1,15 @@
 //! What all vCPUs of a guest share.
 
+use std::fmt;
 use std::sync::Arc;
 
 use epoch::sync::Mutex;
-use epoch::{Domain, Participant};
+use epoch::Domain;
 use plugin_rt::InstrumentationSet;
-use scoreboard::{Scoreboard, Slot};
+use plugin_rt::Runtime as Plugins;
+use scoreboard::{Areas, Board, Slot};
 use tb_cache::{CodePages, TbCache};
+use translate::CpuState;
 use translate::x86::{self, Runtime, StubCode};
 
 use crate::dump::Dump;
@@ -27,7 +30,7 @@ pub enum Backend {
 }
 
 /// What an engine is made of.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Config {
     /// Who runs blocks.
     pub backend: Backend,
@@ -39,6 +42,31 @@ pub struct Config {
     pub count_insns: bool,
     /// Show what translation does.
     pub dump: Option<Dump>,
+    /// The process's plugins: see [`start_plugins`].
+    pub plugins: Option<Arc<Plugins>>,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("backend", &self.backend)
+            .field("tb_size", &self.tb_size)
+            .field("pin", &self.pin)
+            .field("count_insns", &self.count_insns)
+            .field("dump", &self.dump)
+            .field("plugins", &self.plugins.is_some())
+            .finish()
+    }
+}
+
+/// A plugin runtime for an engine to come.
+pub fn start_plugins(config: plugin_rt::Config) -> Arc<Plugins> {
+    Plugins::start(config, areas(), Domain::new())
+}
+
+/// Memory for vCPUs.
+fn areas() -> Arc<Areas> {
+    Areas::new(size_of::<CpuState>())
 }
 
 /// Why there is no engine.
@@ -47,6 +75,9 @@ pub enum Error {
     /// No code memory.
     #[error(transparent)]
     Cache(#[from] tb_cache::Error),
+    /// No memory for counting.
+    #[error(transparent)]
+    Board(#[from] scoreboard::Full),
 }
 
 /// What all vCPUs of a guest share.
@@ -62,13 +93,42 @@ pub struct Engine {
     /// The cores to pin to, by vCPU; empty if not wanted.
     cores: Vec<core_affinity::CoreId>,
     vcpus: Mutex<Vec<Kicker>>,
-    board: Scoreboard,
+    areas: Arc<Areas>,
+    board: Board,
+    plugins: Option<Arc<Plugins>>,
     tsc: TscScale,
 }
 
 impl Engine {
     /// An engine whose guest code comes from `code`.
     pub fn new(config: &Config, code: Arc<dyn CodePages>) -> Result<Arc<Engine>, Error> {
+        let (areas, domain) = match &config.plugins {
+            Some(plugins) => (Arc::clone(plugins.areas()), plugins.domain()),
+            None => (areas(), Domain::new()),
+        };
+        Engine::with(config, code, areas, domain)
+    }
+
+    /// An engine for the child of a fork, in which the vCPU that forked goes on: see
+    /// [`Vcpu::while_forking`](crate::Vcpu::while_forking) and [`Vcpu::adopt`](crate::Vcpu::adopt).
+    pub fn after_fork(
+        &self,
+        config: &Config,
+        code: Arc<dyn CodePages>,
+    ) -> Result<Arc<Engine>, Error> {
+        let domain = Domain::new();
+        if let Some(plugins) = &config.plugins {
+            plugins.after_fork(Arc::clone(&domain));
+        }
+        Engine::with(config, code, Arc::clone(&self.areas), domain)
+    }
+
+    fn with(
+        config: &Config,
+        code: Arc<dyn CodePages>,
+        areas: Arc<Areas>,
+        domain: Arc<Domain>,
+    ) -> Result<Arc<Engine>, Error> {
         let stubs = match config.backend {
             Backend::X86_64 if x86::host_supported() => Some(StubCode::assemble()),
             Backend::X86_64 => {
@@ -80,7 +140,6 @@ impl Engine {
             }
             Backend::Interp => None,
         };
-        let domain = Domain::new();
         let cache = TbCache::new(
             tb_cache::Config {
                 tb_size: match config.tb_size {
@@ -100,7 +159,8 @@ impl Engine {
         } else {
             Vec::new()
         };
-        Ok(Arc::new(Engine {
+        let board = areas.new_board(8 * WORDS)?;
+        let engine = Arc::new(Engine {
             cache: Arc::new(cache),
             domain,
             code,
@@ -112,9 +172,20 @@ impl Engine {
             runtime,
             cores,
             vcpus: Mutex::new(Vec::new()),
-            board: Scoreboard::new(8 * WORDS),
+            areas,
+            board,
+            plugins: config.plugins.clone(),
             tsc: TscScale::start(),
-        }))
+        });
+        if let Some(plugins) = &engine.plugins {
+            let engine = Arc::downgrade(&engine);
+            plugins.set_nudge(move || {
+                if let Some(engine) = engine.upgrade() {
+                    engine.nudge();
+                }
+            });
+        }
+        Ok(engine)
     }
 
     /// The shared cache.
@@ -125,6 +196,16 @@ impl Engine {
     /// The domain whose grace periods the cache, and everything else that vCPUs read, lives by.
     pub fn domain(&self) -> &Arc<Domain> {
         &self.domain
+    }
+
+    /// The vCPUs' own memory.
+    pub(crate) fn areas(&self) -> &Arc<Areas> {
+        &self.areas
+    }
+
+    /// The process's plugins.
+    pub fn plugins(&self) -> Option<&Arc<Plugins>> {
+        self.plugins.as_ref()
     }
 
     /// What runs blocks.
@@ -176,13 +257,8 @@ impl Engine {
 
     /// Where a vCPU counts.
     #[inline]
-    pub(crate) fn counts(&self, vcpu: &Participant) -> Option<Slot<'_>> {
-        self.board.slot(vcpu.index() as usize)
-    }
-
-    /// Makes room for a vCPU's counts.
-    pub(crate) fn make_room(&self, vcpu: &Participant) {
-        self.board.grow(vcpu.index() as usize + 1);
+    pub(crate) fn counts(&self, vcpu: u32) -> Option<Slot<'_>> {
+        self.board.slot(vcpu)
     }
 
     /// Where to pin a vCPU.

@@ -28,7 +28,7 @@ mod translator;
 mod vcpu;
 
 pub use dump::{Dump, Stages};
-pub use engine::{Backend, Config, DEFAULT_TB_SIZE, Engine, Error};
+pub use engine::{Backend, Config, DEFAULT_TB_SIZE, Engine, Error, start_plugins};
 pub use memory::{UserMemory, VcpuMemory};
 pub use state::Kicker;
 pub use stats::{Leaves, Stats, VcpuStats};

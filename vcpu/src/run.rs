@@ -14,6 +14,7 @@
 
 use std::cell::Cell;
 
+use tb_cache::{Key, Tb};
 use translate::interp::{self, BlockEnd};
 use translate::mem::{Access, Cause, Fault};
 use translate::ops::{ExitId, Reg, Trap};
@@ -145,7 +146,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         let insn = riscv::decode(u32::from_le_bytes(bytes));
         if len < bytes.len() || !csr::is_csr_access(&insn) {
             // It has been overwritten since it was translated. The new one may run already.
-            return self.on_interpret();
+            return self.interpret_one();
         }
         match csr::execute(&mut self.state, &insn, &HostClock) {
             Ok(()) => self.step(),
@@ -178,11 +179,13 @@ impl<M: VcpuMemory> Vcpu<M> {
         }
         point.nans.canonicalize(&mut self.state);
         self.state.pc = point.pc;
+        let start = tb.key();
         if kind.is_float {
-            return self.on_float_trap();
+            self.note_float_trap();
+            return self.finish(start);
         }
         if point.retry {
-            return self.on_interpret();
+            return self.finish(start);
         }
         add(self.counts(), Count::Faults, 1);
         let access = GuestAccess::of(tb.bytes_at(point.pc), |reg| self.state.get(reg));
@@ -197,18 +200,44 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// The instruction at `pc` raises a floating-point flag that has not accrued. After many of these
     /// the guest must be one that clears flags again and again.
-    fn on_float_trap(&mut self) -> Next {
+    fn note_float_trap(&mut self) {
         self.float_traps += 1;
         if self.float_traps == MAX_FLOAT_TRAPS {
             self.state.set_fp_traps(false);
         }
-        self.on_interpret()
     }
 
-    /// Runs one instruction, the one at `pc`, in the interpreter.
+    /// The block at host address `exit_block` has come to an instruction that it cannot do.
     fn on_interpret(&mut self) -> Next {
+        // SAFETY: generated code has just run there.
+        let tb = unsafe {
+            let start = self.state.exit_block;
+            self.engine.cache().find_by_host(&self.participant, start)
+        };
+        match tb.map(Tb::key) {
+            Some(start) => self.finish(start),
+            None => unreachable!("generated code left a block that is none"),
+        }
+    }
+
+    /// Runs the instruction at `pc`, which the block of `start` has begun, in the interpreter.
+    fn finish(&mut self, start: Key) -> Next {
+        let (translator, mut tools, key) = self.tools();
+        let is_there = translator.rest(&mut tools, key, start);
+        self.interpret(is_there)
+    }
+
+    /// Runs the instruction at `pc` in the interpreter.
+    fn interpret_one(&mut self) -> Next {
+        let (translator, mut tools, key) = self.tools();
+        let is_there = translator.single(&mut tools, key);
+        self.interpret(is_there)
+    }
+
+    /// Runs what the translator has prepared.
+    fn interpret(&mut self, is_there: bool) -> Next {
         add(self.counts(), Count::Interpreted, 1);
-        if !self.translator.single(&self.engine, self.key()) {
+        if !is_there {
             return Next::Stop(Stop::Fetch);
         }
         let end = interp::run_block(&mut self.state, &mut *self.memory, self.translator.block());
@@ -226,12 +255,9 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// Finds or makes the block for the present state.
     fn find(&mut self, via: Via) -> Next {
-        let key = self.key();
-        let (engine, online) = (&*self.engine, &self.participant);
-        let tb = match self
-            .translator
-            .obtain(engine, online, &mut self.arenas, key)
-        {
+        let (translator, tools, key) = self.tools();
+        let (engine, online) = (tools.engine, tools.online);
+        let tb = match translator.obtain(tools, key) {
             Ok(tb) => tb,
             Err(missing) => return self.on_missing(missing),
         };
@@ -275,27 +301,28 @@ impl<M: VcpuMemory> Vcpu<M> {
         let key = self.key();
         let entry = *self.state.jump_entry(key.pc);
         // The interpreter's jump cache holds addresses of block descriptions.
-        let cached = (entry.pc == key.pc).then(|| {
-            let tb = std::ptr::with_exposed_provenance::<tb_cache::Tb>(entry.code as usize);
+        let cached = (entry.pc == key.pc)
+            .then(|| std::ptr::with_exposed_provenance::<Tb>(entry.code as usize))
             // SAFETY: put in below, while online; nothing has been retired since, or else the jump
             // cache would have been cleared.
-            unsafe { &*tb }
-        });
-        let (engine, online) = (&*self.engine, &self.participant);
-        let tb = match cached.filter(|tb| !tb.is_dead()) {
+            .filter(|&tb| !unsafe { (*tb).is_dead() });
+        let tb = match cached {
             Some(tb) => tb,
-            None => match self
-                .translator
-                .obtain(engine, online, &mut self.arenas, key)
-            {
-                Ok(tb) => tb,
-                Err(missing) => return self.on_missing(missing),
-            },
+            None => {
+                let (translator, tools, key) = self.tools();
+                match translator.obtain(tools, key) {
+                    Ok(tb) => std::ptr::from_ref(tb),
+                    Err(missing) => return self.on_missing(missing),
+                }
+            }
         };
         *self.state.jump_entry(key.pc) = JumpEntry {
             pc: key.pc,
-            code: std::ptr::from_ref(tb).expose_provenance() as u64,
+            code: tb.expose_provenance() as u64,
         };
+        // SAFETY: from the cache, or from the jump cache as above; this vCPU is online, and passes no
+        // quiescent point before the block's end.
+        let tb = unsafe { &*tb };
         let Some(block) = tb.block() else {
             unreachable!("an engine without host code caches ops");
         };

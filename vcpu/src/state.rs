@@ -3,7 +3,9 @@
 //! 1. The vCPU alone uses the state, apart from `request`, an atomic that anybody who holds a
 //!    [`Kicker`] may write.
 //! 2. Kickers reach that field by a raw pointer, and never make a reference to the whole.
-//! 3. A request is data published before it and a bit set with Release; taking it is an Acquire.
+//! 3. The memory is that of the vCPU's number ([`scoreboard::Areas`]): a kicker that outlives its
+//!    vCPU may reach the next one of that number, which then looks around for nothing.
+//! 4. A request is data published before it and a bit set with Release; taking it is an Acquire.
 //!    A bit set while the vCPU is not running stays set until it is taken: no request is lost.
 
 use std::ops::{Deref, DerefMut};
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use scoreboard::{Area, Areas};
 use translate::CpuState;
 
 /// Somebody outside wants [`Stop::Request`](crate::Stop::Request).
@@ -20,8 +23,12 @@ pub(crate) const KICK: u32 = 1;
 /// The engine wants the vCPU to pass a quiescent point soon.
 pub(crate) const NUDGE: u32 = 2;
 
-/// A state on the heap that several hands have pointers to.
-struct Shared(NonNull<CpuState>);
+/// A state in memory that several hands have pointers to.
+struct Shared {
+    state: NonNull<CpuState>,
+    /// Keeps the memory.
+    _areas: Arc<Areas>,
+}
 
 // SAFETY: rules 1 and 2.
 unsafe impl Send for Shared {}
@@ -30,40 +37,56 @@ unsafe impl Sync for Shared {}
 
 impl Shared {
     fn request(&self) -> &AtomicU32 {
-        // SAFETY: the state lives as long as `self`; the field is an atomic.
-        unsafe { &(*self.0.as_ptr()).request }
+        // SAFETY: the state's memory lives as long as `self`; the field is an atomic.
+        unsafe { &(*self.state.as_ptr()).request }
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: made from a box in `OwnState::new`.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
+/// The vCPU's own hand on its state, and the area that holds it.
+pub(crate) struct OwnState {
+    shared: Arc<Shared>,
+    area: Area,
 }
-
-/// The vCPU's own hand on its state.
-pub(crate) struct OwnState(Arc<Shared>);
 
 impl OwnState {
-    pub(crate) fn new() -> OwnState {
-        let state = NonNull::from(Box::leak(CpuState::new()));
-        OwnState(Arc::new(Shared(state)))
+    /// A new state at the head of `area`.
+    pub(crate) fn new(area: Area) -> OwnState {
+        let state = area.head().cast::<CpuState>();
+        // SAFETY: the head of an area is zero, ours alone, large enough (`engine::areas`) and aligned
+        // to a page.
+        unsafe {
+            CpuState::init_zeroed(state);
+            (*state).vcpu_index = area.index();
+        }
+        let shared = Shared {
+            // SAFETY: an area begins at no null pointer.
+            state: unsafe { NonNull::new_unchecked(state) },
+            _areas: Arc::clone(area.areas()),
+        };
+        OwnState {
+            shared: Arc::new(shared),
+            area,
+        }
+    }
+
+    /// The area.
+    pub(crate) fn area(&self) -> &Area {
+        &self.area
     }
 
     /// For generated code and signal handlers.
     pub(crate) fn as_ptr(&self) -> *mut CpuState {
-        self.0.0.as_ptr()
+        self.shared.state.as_ptr()
     }
 
     pub(crate) fn kicker(&self) -> Kicker {
-        Kicker(Arc::clone(&self.0))
+        Kicker(Arc::clone(&self.shared))
     }
 
     /// Takes the pending requests.
     #[inline]
     pub(crate) fn take_requests(&self) -> u32 {
-        let request = self.0.request();
+        let request = self.shared.request();
         if request.load(Relaxed) == 0 {
             return 0;
         }
@@ -78,7 +101,7 @@ impl Deref for OwnState {
     #[inline]
     fn deref(&self) -> &CpuState {
         // SAFETY: rule 1.
-        unsafe { self.0.0.as_ref() }
+        unsafe { self.shared.state.as_ref() }
     }
 }
 
@@ -86,14 +109,14 @@ impl DerefMut for OwnState {
     #[inline]
     fn deref_mut(&mut self) -> &mut CpuState {
         // SAFETY: rule 1; others only touch an atomic, by raw pointer.
-        unsafe { &mut *self.0.0.as_ptr() }
+        unsafe { &mut *self.shared.state.as_ptr() }
     }
 }
 
 /// Makes a vCPU's [`run`](crate::Vcpu::run) return [`Stop::Request`](crate::Stop::Request) soon.
 ///
-/// A vCPU that is not running returns so at once when it runs next. Outlives the vCPU, and then
-/// does nothing.
+/// A vCPU that is not running returns so at once when it runs next. Outlives the vCPU, and then does
+/// nothing, or kicks in vain the vCPU that has its number.
 #[derive(Clone)]
 pub struct Kicker(Arc<Shared>);
 
@@ -111,6 +134,6 @@ impl Kicker {
 
     /// Whether this kicks the vCPU of `state`.
     pub(crate) fn is_of(&self, state: &OwnState) -> bool {
-        Arc::ptr_eq(&self.0, &state.0)
+        Arc::ptr_eq(&self.0, &state.shared)
     }
 }

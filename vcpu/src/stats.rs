@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use scoreboard::{Scoreboard, Slot};
+use scoreboard::{Board, Slot};
 
 use crate::csr::timestamp;
 
@@ -126,8 +126,8 @@ pub(crate) fn thread_cpu_time() -> u64 {
 }
 
 impl Stats {
-    pub(crate) fn of(board: &Scoreboard, tsc: &TscScale, cache: tb_cache::Stats) -> Stats {
-        let sum = |count: Count| board.sum(count as usize).unwrap_or(0);
+    pub(crate) fn of(board: &Board, tsc: &TscScale, cache: tb_cache::Stats) -> Stats {
+        let sum = |count: Count| board.sum(8 * count as usize);
         Stats {
             translations: sum(Count::Translations),
             insns: sum(Count::Insns),

@@ -1,10 +1,11 @@
 //! Guest code → a block in the cache. One per vCPU, because it keeps its buffers.
 
 use epoch::Participant;
-use plugin_rt::fill;
-use tb_cache::{ArenaOwner, Insert, Key, Tb, Translation};
+use plugin_rt::{Instruments, Wishes, fill};
+use tb_cache::{ArenaOwner, Insert, Key, SetId, Tb, Translation};
 use translate::Block;
 use translate::frontend::{self, Limits};
+use translate::hooks;
 use translate::passes::Optimizer;
 use translate::x86::{Emitter, HostCode};
 
@@ -23,6 +24,16 @@ pub(crate) enum Missing {
     Changed,
     /// No instruction can be fetched there.
     Code,
+}
+
+/// What a vCPU translates with, besides its translator.
+pub(crate) struct Tools<'a, 'v> {
+    pub engine: &'a Engine,
+    pub online: &'a Participant,
+    pub arenas: &'v mut ArenaOwner,
+    pub instruments: &'v mut Instruments,
+    /// The vCPU's number.
+    pub vcpu: u32,
 }
 
 /// A translator.
@@ -51,49 +62,61 @@ impl Translator {
     #[inline]
     pub(crate) fn obtain<'a>(
         &mut self,
-        engine: &'a Engine,
-        online: &'a Participant,
-        arenas: &mut ArenaOwner,
+        tools: Tools<'a, '_>,
         key: Key,
     ) -> Result<&'a Tb, Missing> {
-        match engine.cache().lookup(online, key) {
+        match tools.engine.cache().lookup(tools.online, key) {
             Some(tb) => Ok(tb),
-            None if engine.interprets_first() && !self.seen.insert(key.pc) => {
-                self.decode(engine, online, key)
-            }
-            None => self.translate(engine, online, arenas, key),
+            None if self.is_first_time(&tools, key) => self.decode(&tools, key),
+            None => self.translate(tools, key),
         }
     }
 
-    fn translate<'a>(
-        &mut self,
-        engine: &'a Engine,
-        online: &'a Participant,
-        arenas: &mut ArenaOwner,
-        key: Key,
-    ) -> Result<&'a Tb, Missing> {
+    /// Whether the block is to be interpreted this once. Plugins are to see a block when it is
+    /// translated, and not a second time for that.
+    fn is_first_time(&mut self, tools: &Tools<'_, '_>, key: Key) -> bool {
+        tools.engine.interprets_first()
+            && tools.instruments.set() == SetId::EMPTY
+            && !self.seen.insert(key.pc)
+    }
+
+    fn translate<'a>(&mut self, tools: Tools<'a, '_>, key: Key) -> Result<&'a Tb, Missing> {
         let start = timestamp();
+        let engine = tools.engine;
         let cache = engine.cache();
         let ticket = cache.ticket();
         let code = cache.watched(engine.code());
-        frontend::translate(&mut self.block, key.pc, key.mode, &code, &self.limits);
-        if self.block.bytes.is_empty() {
+        let block = &mut self.block;
+        frontend::translate(block, key.pc, key.mode, &code, &self.limits);
+        if block.bytes.is_empty() {
             return Err(Missing::Code);
         }
         let dump = engine.dump(key.pc);
         if let Some(dump) = dump {
-            dump.translated(&self.block);
+            dump.translated(block);
         }
-        fill(&mut self.block, engine.set());
-        self.optimizer.run(&mut self.block);
+        let wishes = wishes(tools.instruments, block);
+        if hooks::changes_registers(&wishes) {
+            let limits = Limits {
+                fold: false,
+                ..self.limits
+            };
+            frontend::translate(block, key.pc, key.mode, &code, &limits);
+        }
+        hooks::fill(block, &wishes, false);
+        fill(block, engine.set());
         if let Some(dump) = dump {
-            dump.optimized(&self.block);
+            dump.filled(block);
+        }
+        self.optimizer.run(block);
+        if let Some(dump) = dump {
+            dump.optimized(block);
         }
         let host = match engine.backend() {
             Backend::X86_64 => {
-                self.emitter.emit(&self.block, &mut self.host);
+                self.emitter.emit(block, &mut self.host);
                 if let Some(dump) = dump {
-                    dump.emitted(&self.block, &self.host);
+                    dump.emitted(block, &self.host);
                 }
                 Some(&mut self.host)
             }
@@ -101,16 +124,16 @@ impl Translator {
         };
         let translation = Translation {
             key,
-            block: &self.block,
+            block,
             host,
             ticket,
         };
         let retirements = cache.retirements();
-        let inserted = cache.insert(online, arenas, engine.code(), translation);
+        let inserted = cache.insert(tools.online, tools.arenas, engine.code(), translation);
         if cache.retirements() != retirements {
             engine.nudge();
         }
-        let counts = engine.counts(online);
+        let counts = engine.counts(tools.vcpu);
         add(counts, Count::Translations, 1);
         add(counts, Count::Insns, u64::from(self.block.n_insns));
         add(
@@ -130,43 +153,68 @@ impl Translator {
 
     /// Makes ops of the plain block at `key` for the interpreter, to be run this once.
     #[cold]
-    fn decode<'a>(
-        &mut self,
-        engine: &Engine,
-        online: &Participant,
-        key: Key,
-    ) -> Result<&'a Tb, Missing> {
+    fn decode<'a>(&mut self, tools: &Tools<'a, '_>, key: Key) -> Result<&'a Tb, Missing> {
         let plain = Limits {
             superblocks: false,
-            fold: true,
             ..self.limits
         };
-        if !self.prepare(engine, key, &plain) {
+        let block = &mut self.block;
+        frontend::translate(block, key.pc, key.mode, tools.engine.code(), &plain);
+        if block.bytes.is_empty() {
             return Err(Missing::Code);
         }
-        add(engine.counts(online), Count::InterpretedFirst, 1);
+        fill(block, tools.engine.set());
+        let counts = tools.engine.counts(tools.vcpu);
+        add(counts, Count::InterpretedFirst, 1);
         Err(Missing::Interpret)
     }
 
-    /// Translates one instruction for the interpreter. Gives whether there is one.
-    pub(crate) fn single(&mut self, engine: &Engine, key: Key) -> bool {
-        let one = Limits {
-            max_insns: 1,
-            superblocks: false,
-            fold: true,
-        };
-        self.prepare(engine, key, &one)
+    /// Makes ops of one instruction for the interpreter. Gives whether there is one.
+    pub(crate) fn single(&mut self, tools: &mut Tools<'_, '_>, key: Key) -> bool {
+        self.plain(tools, key, 1, false)
     }
 
-    /// Makes ops for the interpreter. Gives whether there are any.
-    fn prepare(&mut self, engine: &Engine, key: Key, limits: &Limits) -> bool {
-        frontend::translate(&mut self.block, key.pc, key.mode, engine.code(), limits);
-        fill(&mut self.block, engine.set());
-        !self.block.bytes.is_empty()
+    /// Makes ops for the interpreter of what is left of a plain block, from the instruction at `key`
+    /// on, which the block of `start` has begun: the hooks before it have run.
+    pub(crate) fn rest(&mut self, tools: &mut Tools<'_, '_>, key: Key, start: Key) -> bool {
+        if tools.instruments.set() == SetId::EMPTY {
+            return self.plain(tools, key, 1, true);
+        }
+        let block = &mut self.block;
+        let code = tools.engine.code();
+        frontend::translate(block, start.pc, start.mode, code, &self.limits);
+        let mut left = 1;
+        hooks::plain_blocks(block, |_, insns| {
+            if let Some(at) = insns.iter().position(|insn| insn.pc == key.pc) {
+                left = insns.len() - at;
+            }
+        });
+        self.plain(tools, key, left as u32, true)
+    }
+
+    fn plain(&mut self, tools: &mut Tools<'_, '_>, key: Key, insns: u32, begun: bool) -> bool {
+        let limits = Limits {
+            max_insns: insns,
+            superblocks: false,
+            fold: false,
+        };
+        let block = &mut self.block;
+        frontend::translate(block, key.pc, key.mode, tools.engine.code(), &limits);
+        hooks::fill(block, &wishes(tools.instruments, block), begun);
+        fill(block, tools.engine.set());
+        !block.bytes.is_empty()
     }
 
     /// The block translated last.
     pub(crate) fn block(&self) -> &Block {
         &self.block
+    }
+}
+
+/// What plugins ask for in a block.
+fn wishes(instruments: &mut Instruments, block: &Block) -> Wishes {
+    match instruments.set() {
+        SetId::EMPTY => Wishes::new(),
+        _ => instruments.translated(block),
     }
 }

@@ -6,9 +6,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use epoch::Participant;
-use plugin_rt::InstrumentationSet;
+use plugin_rt::{InstrumentationSet, Instruments, current};
 use scoreboard::Slot;
-use tb_cache::{ArenaOwner, Key};
+use tb_cache::{ArenaOwner, Key, SetId};
 use translate::interp;
 use translate::ops::Op;
 use translate::{CpuState, Fault, GuestMemory};
@@ -19,7 +19,7 @@ use crate::memory::VcpuMemory;
 use crate::state::{Kicker, OwnState};
 use crate::stats::{Count, add, thread_cpu_time};
 use crate::thread;
-use crate::translator::Translator;
+use crate::translator::{Tools, Translator};
 
 /// Why [`Vcpu::run`] returned. `pc` of the state is that of the instruction concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub struct Vcpu<M> {
     pub(crate) participant: Participant,
     pub(crate) arenas: ArenaOwner,
     pub(crate) translator: Translator,
+    instruments: Instruments,
     /// What [`tb_cache::TbCache::retirements`] said when the jump cache was last known to be good.
     retirements: u64,
     /// How many executed instructions the engine's statistics know of.
@@ -61,8 +62,11 @@ impl<M: VcpuMemory> Vcpu<M> {
     /// A vCPU of `engine`, all registers 0, offline.
     pub fn new(engine: &Arc<Engine>, memory: M) -> Vcpu<M> {
         fault::ensure_handlers();
-        let state = OwnState::new();
+        let area = engine.areas().claim();
+        // As for any other memory that the host does not have.
+        let state = OwnState::new(area.expect("memory for a vCPU"));
         let (participant, arenas) = join(engine, &state);
+        let instruments = Instruments::new(engine.plugins(), state.area().index());
         let mut vcpu = Vcpu {
             engine: Arc::clone(engine),
             state,
@@ -70,6 +74,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             participant,
             arenas,
             translator: Translator::new(),
+            instruments,
             retirements: 0,
             reported: 0,
             float_traps: 0,
@@ -106,11 +111,12 @@ impl<M: VcpuMemory> Vcpu<M> {
     pub fn run(&mut self) -> Stop {
         let runtime = self.engine.runtime();
         if thread::prepare(self.memory.host_base())
-            && let Some(core) = self.engine.core(self.participant.index() as usize)
+            && let Some(core) = self.engine.core(self.state.area().index() as usize)
         {
             core_affinity::set_for_current(core);
         }
         self.come_online();
+        self.become_current();
         let context = self.context();
         let current = fault::Current::set(&context);
         let stop = match runtime {
@@ -129,6 +135,36 @@ impl<M: VcpuMemory> Vcpu<M> {
         let result = f();
         self.come_online();
         result
+    }
+
+    /// What tells plugins of events, on the vCPU's own thread. Online from here on, as callbacks are.
+    #[inline]
+    pub fn instruments(&mut self) -> &mut Instruments {
+        self.come_online();
+        self.become_current();
+        &mut self.instruments
+    }
+
+    /// Calls `fork`, which says 0 in the child, with all that vCPUs share held still. In the child
+    /// this vCPU is the only one; it then goes on with a new engine ([`Vcpu::adopt`]).
+    pub fn while_forking(&mut self, fork: impl FnOnce() -> i32) -> i32 {
+        self.participant.offline();
+        let engine = Arc::clone(&self.engine);
+        let mut held = engine.areas().hold();
+        let pid = fork();
+        if pid == 0 {
+            held.keep_only(self.state.area());
+        }
+        drop(held);
+        self.come_online();
+        pid
+    }
+
+    /// Callbacks on this thread are about this vCPU.
+    fn become_current(&mut self) {
+        // SAFETY: the state is this thread's while the vCPU is; `drop` clears it. Callbacks come while
+        // the run loop holds no reference to the state.
+        unsafe { current::set(self.state.as_ptr()) };
     }
 
     /// Makes what has been written to guest code visible to all vCPUs (`fence.i` on every hart).
@@ -190,11 +226,13 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 
     /// Comes after each quiescent point and each coming online, and before the jump cache is used:
-    /// see "Jump caches" in the documentation of [`tb_cache`].
+    /// see "Jump caches" in the documentation of [`tb_cache`]. Also the moment at which the vCPU goes
+    /// over to another instrumentation set.
     #[inline]
     fn check_retirements(&mut self) -> bool {
         let retirements = self.engine.cache().retirements();
-        let good = retirements == self.retirements;
+        let refreshed = self.instruments.refresh();
+        let good = retirements == self.retirements && !refreshed;
         if !good {
             self.retirements = retirements;
             self.state.clear_jump_cache();
@@ -217,28 +255,47 @@ impl<M: VcpuMemory> Vcpu<M> {
         Key {
             pc: self.state.pc,
             mode: self.state.mode(),
-            set: self.engine.set().id(),
+            set: match self.instruments.set() {
+                SetId::EMPTY => self.engine.set().id(),
+                set => set,
+            },
         }
+    }
+
+    /// What the block for the present state is made with, and found by.
+    #[inline]
+    pub(crate) fn tools(&mut self) -> (&mut Translator, Tools<'_, '_>, Key) {
+        let key = self.key();
+        let tools = Tools {
+            engine: &self.engine,
+            online: &self.participant,
+            arenas: &mut self.arenas,
+            instruments: &mut self.instruments,
+            vcpu: self.state.area().index(),
+        };
+        (&mut self.translator, tools, key)
     }
 
     /// Where this vCPU counts.
     pub(crate) fn counts(&self) -> Option<Slot<'_>> {
-        self.engine.counts(&self.participant)
+        self.engine.counts(self.state.area().index())
     }
 }
 
 impl<M> Drop for Vcpu<M> {
     fn drop(&mut self) {
         self.engine.dismiss(&self.state);
-        let counts = self.engine.counts(&self.participant);
+        let counts = self.engine.counts(self.state.area().index());
         add(counts, Count::CpuTime, thread_cpu_time());
+        if current::state().is_some_and(|state| state.as_ptr() == self.state.as_ptr()) {
+            current::clear();
+        }
     }
 }
 
 /// Makes a vCPU a member of an engine.
 fn join(engine: &Arc<Engine>, state: &OwnState) -> (Participant, ArenaOwner) {
     let participant = engine.domain().register();
-    engine.make_room(&participant);
     engine.enlist(state.kicker());
     (participant, engine.cache().arena_owner())
 }

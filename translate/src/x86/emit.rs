@@ -5,7 +5,7 @@ use dynasmrt::DynasmApi;
 use super::asm::{Asm, Fixup, asm};
 use super::bytes;
 use super::control::PC;
-use super::runtime::{LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL, stub_disp};
+use super::runtime::{EXIT_BLOCK, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL, stub_disp};
 use super::{FaultPoint, HostCode, Nans, Site};
 use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
 
@@ -460,6 +460,9 @@ impl Emission<'_> {
                         self.op(op);
                     }
                     asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax);
+                    // Where the block begins; so far this is 7 bytes.
+                    let start = -(self.a.label() as i32 + 7);
+                    asm!(self.a; lea rax, [rip + start]; mov [rbp + EXIT_BLOCK], rax);
                     self.leave(LEAVE_INTERPRET);
                 }
                 ColdKind::Unordered { rd } => {

@@ -65,7 +65,8 @@ pub enum Leave {
     HostFault,
     /// A helper's access faulted; `state.pc` is the instruction, the fault is in the state.
     HelperFault,
-    /// The instruction at `state.pc` needs the interpreter.
+    /// The instruction at `state.pc`, of the block whose code begins at `state.exit_block`, needs the
+    /// interpreter.
     Interpret,
     /// A callback has set `state.pc`.
     Escaped,
@@ -121,7 +122,7 @@ unsafe impl Sync for Runtime {}
 
 const HOST_RSP: i32 = disp(offset_of!(CpuState, host_rsp));
 const HOST_MXCSR: i32 = disp(offset_of!(CpuState, host_mxcsr));
-const EXIT_BLOCK: i32 = disp(offset_of!(CpuState, exit_block));
+pub(super) const EXIT_BLOCK: i32 = disp(offset_of!(CpuState, exit_block));
 const MXCSR: i32 = disp(offset_of!(CpuState, mxcsr));
 pub(super) const MXCSR_NOW: i32 = disp(offset_of!(CpuState, mxcsr_now));
 pub(super) const FFLAGS: i32 = disp(offset_of!(CpuState, fflags));

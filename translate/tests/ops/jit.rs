@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 use std::sync::atomic::Ordering;
 
-use translate::interp::{BlockEnd, run_block, run_op};
+use translate::interp::{BlockEnd, run_block, run_handed_over};
 use translate::ops::Op;
 use translate::x86::{CODE_ALIGN, Emitter, HostCode, Leave, Runtime, StubCode, host_supported};
 use translate::{Block, CpuState};
@@ -38,7 +38,7 @@ unsafe extern "C" fn helper(state: *mut CpuState, op: *const Op) -> u32 {
     // SAFETY: generated code passes the state it was entered with and an op of `helper_ops`;
     // `Jit::run` put the memory's address, of which it holds the only reference, into MEMORY.
     let (state, op, mem) = unsafe { (&mut *state, &*op, &mut *MEMORY.get()) };
-    match run_op(state, mem, op) {
+    match run_handed_over(state, mem, op) {
         Ok(()) => 0,
         Err(fault) => {
             state.set_fault(fault);
@@ -138,7 +138,7 @@ impl Jit {
                 }
                 run_block(&mut world.state, &mut world.mem, &rest)
             }
-            Leave::Stale | Leave::HostFault => panic!("{leave:?}"),
+            Leave::Stale | Leave::HostFault | Leave::Escaped => panic!("{leave:?}"),
         }
     }
 }

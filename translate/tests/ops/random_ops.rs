@@ -203,7 +203,7 @@ impl<'a> Builder<'a> {
     fn count(&mut self) -> Op {
         let counter = 8 * self.random.below(VCPU_COUNTERS as u64) as usize;
         let offset = (std::mem::offset_of!(CpuState, counters) + counter) as u32;
-        let value = self.random.bits() as i32;
+        let value = self.random.bits() as i64 >> (self.random.below(2) * 40);
         Op::Count { offset, value }
     }
 

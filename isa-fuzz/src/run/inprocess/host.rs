@@ -110,7 +110,11 @@ impl HostBackend {
         let leave = unsafe { self.runtime.enter(state, code as *const u8) };
         ACTIVE.set(None);
         match leave {
-            Leave::Exit(_) | Leave::Indirect | Leave::Request | Leave::Stale => Stop::Next,
+            Leave::Exit(_)
+            | Leave::Indirect
+            | Leave::Request
+            | Leave::Stale
+            | Leave::Escaped => Stop::Next,
             Leave::Trap(trap) => Stop::Trap(trap),
             Leave::HelperFault => Stop::Fault(state.fault()),
             Leave::HostFault => self.host_fault(state, space),
