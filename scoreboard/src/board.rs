@@ -128,7 +128,7 @@ impl Drop for Board {
 
 /// The element of one vCPU.
 #[derive(Clone, Copy)]
-pub struct Slot<'a>(pub(crate) &'a [AtomicU64]);
+pub struct Slot<'a>(&'a [AtomicU64]);
 
 impl<'a> Slot<'a> {
     /// One word of the element.

@@ -23,11 +23,9 @@
 
 mod areas;
 mod board;
-pub mod old;
 mod ranges;
 mod space;
 mod table;
 
 pub use areas::{Area, Areas, Held};
 pub use board::{Board, Full, Slot};
-pub use old::{MAX_VCPUS, Scoreboard};

@@ -19,7 +19,6 @@ mod epoch_scan;
 mod epoch_slots;
 mod mutations;
 mod published;
-mod scoreboard;
 mod support;
 mod tb_index;
 mod tb_life;
