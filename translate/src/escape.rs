@@ -61,7 +61,11 @@ pub unsafe fn leave(state: *mut CpuState) -> ! {
 /// [`resume`] came instead.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
-unsafe extern "C" fn enter(f: extern "C" fn(*mut c_void), data: *mut c_void, slot: *mut u64) -> u32 {
+unsafe extern "C" fn enter(
+    f: extern "C" fn(*mut c_void),
+    data: *mut c_void,
+    slot: *mut u64,
+) -> u32 {
     std::arch::naked_asm!(
         "push rbx",
         "push rbp",

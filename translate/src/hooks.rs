@@ -234,10 +234,7 @@ pub fn fill(block: &mut Block, wishes: &[PlainWishes], begun: bool) {
     let plain = std::mem::take(&mut block.ops);
     block.ops.reserve(2 * plain.len());
     let mut plain_blocks = wishes.iter();
-    let mut filler = Filler {
-        block,
-        insns: &[],
-    };
+    let mut filler = Filler { block, insns: &[] };
     let mut entry: &[Hook] = &[];
     let mut here = &NOTHING_AT_INSN;
     let mut skip = begun;
@@ -323,7 +320,10 @@ impl<'a> Filler<'a> {
             info,
             condition,
         });
-        Op::Call { call: index, regs: call.regs }
+        Op::Call {
+            call: index,
+            regs: call.regs,
+        }
     }
 
     /// An op that may be an access, and the hooks of it.
@@ -334,24 +334,53 @@ impl<'a> Filler<'a> {
             Fmt::D => Size::B8,
         };
         match op {
-            Op::Load { rd, addr, size, signed } => {
+            Op::Load {
+                rd,
+                addr,
+                size,
+                signed,
+            } => {
                 let info = access_info(size, signed, false);
                 if rd.is_zero() {
                     return self.watched(op, &[(info, false)], hooks);
                 }
-                self.noted(op, Op::NoteAddr { addr }, Op::NoteLoaded { a: rd }, info, hooks);
+                self.noted(
+                    op,
+                    Op::NoteAddr { addr },
+                    Op::NoteLoaded { a: rd },
+                    info,
+                    hooks,
+                );
             }
             Op::FLoad { fd, addr, fmt } => {
                 let info = access_info(float(fmt), false, false);
-                self.noted(op, Op::NoteAddr { addr }, Op::NoteFLoaded { a: fd }, info, hooks);
+                self.noted(
+                    op,
+                    Op::NoteAddr { addr },
+                    Op::NoteFLoaded { a: fd },
+                    info,
+                    hooks,
+                );
             }
             Op::Store { rs, addr, size } => {
                 let info = access_info(size, false, true);
-                self.noted(op, Op::NoteAddr { addr }, Op::NoteStored { a: rs }, info, hooks);
+                self.noted(
+                    op,
+                    Op::NoteAddr { addr },
+                    Op::NoteStored { a: rs },
+                    info,
+                    hooks,
+                );
             }
             Op::FStore { fs, addr, fmt } => {
                 let info = access_info(float(fmt), false, true);
-                self.noted(op, Op::NoteAddr { addr }, Op::NoteFStored { a: fs }, info, hooks);
+                self.noted(
+                    op,
+                    Op::NoteAddr { addr },
+                    Op::NoteFStored { a: fs },
+                    info,
+                    hooks,
+                );
             }
             Op::Lr { size, .. } => {
                 let info = access_info(size, signed(size), false);
@@ -359,11 +388,17 @@ impl<'a> Filler<'a> {
             }
             Op::Amo { size, op: amo, .. } => {
                 let signed = signed(size) && !matches!(amo, AmoOp::Minu | AmoOp::Maxu);
-                let (load, store) = (access_info(size, signed, false), access_info(size, false, true));
+                let (load, store) = (
+                    access_info(size, signed, false),
+                    access_info(size, false, true),
+                );
                 self.watched(op, &[(load, false), (store, true)], hooks);
             }
             Op::Sc { size, .. } => {
-                let (load, store) = (access_info(size, false, false), access_info(size, false, true));
+                let (load, store) = (
+                    access_info(size, false, false),
+                    access_info(size, false, true),
+                );
                 self.watched(op, &[(load, false), (store, true)], hooks);
             }
             _ => self.block.ops.push(op),
@@ -395,7 +430,9 @@ impl<'a> Filler<'a> {
             self.block.ops.push(op);
             return;
         }
-        self.block.ops.push(Op::Watched(self.block.watched.len() as u16));
+        self.block
+            .ops
+            .push(Op::Watched(self.block.watched.len() as u16));
         self.block.watched.push(op);
         if matches!(op, Op::Sc { .. }) {
             self.block.ops.push(Op::UnlessDone { ops: count as u16 });

@@ -6,11 +6,7 @@ use crate::ops::{AluOp, AmoOp, Invocation, Op, Size, Width};
 use crate::{CpuState, Fault, GuestMemory};
 
 /// Runs an access and notes it in `state.access`. On a fault the registers are unchanged.
-pub(super) fn run<M: GuestMemory>(
-    state: &mut CpuState,
-    mem: &mut M,
-    op: &Op,
-) -> Result<(), Fault> {
+pub(super) fn run<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Result<(), Fault> {
     state.access.done = 1;
     match *op {
         Op::Load { addr, size, .. } => {
@@ -20,7 +16,13 @@ pub(super) fn run<M: GuestMemory>(
             state.access.addr = addr;
             Ok(())
         }
-        Op::Amo { op: amo, rd, addr, src, size } => {
+        Op::Amo {
+            op: amo,
+            rd,
+            addr,
+            src,
+            size,
+        } => {
             let (addr, src) = (state.get(addr), state.get(src));
             let old = super::memory::amo(mem, amo, addr, size, src)?;
             state.set(rd, size.sign_extend(old));
@@ -36,7 +38,12 @@ pub(super) fn run<M: GuestMemory>(
             state.access.loaded[0] = state.res_value;
             Ok(())
         }
-        Op::Sc { rd, addr, src, size } => {
+        Op::Sc {
+            rd,
+            addr,
+            src,
+            size,
+        } => {
             let (addr, src) = (state.get(addr), state.get(src));
             let (reserved, expected) = (state.res_addr == addr, state.res_value);
             let stored = super::memory::store_conditional(state, mem, addr, size, src)?;
@@ -68,7 +75,12 @@ fn combined(op: AmoOp, size: Size, old: u64, src: u64) -> u64 {
         AmoOp::Minu => AluOp::Minu,
         AmoOp::Maxu => AluOp::Maxu,
     };
-    alu::binary(alu, Width::W64, size.sign_extend(old), size.sign_extend(src))
+    alu::binary(
+        alu,
+        Width::W64,
+        size.sign_extend(old),
+        size.sign_extend(src),
+    )
 }
 
 /// Calls a callback, if its condition holds. `state.pc` is that of its instruction.

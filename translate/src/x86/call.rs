@@ -169,7 +169,8 @@ impl Emission<'_> {
             self.set_pc(self.pc);
         }
         asm!(self.a; mov rax, QWORD 0);
-        self.call_fixups.push((self.a.code.len() - 8, usize::from(index)));
+        self.call_fixups
+            .push((self.a.code.len() - 8, usize::from(index)));
         asm!(self.a; call QWORD [rbp + stub_disp(STUB_CALL)]);
         if invocation.call.regs == Regs::Write {
             self.boxed = 0;

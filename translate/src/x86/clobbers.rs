@@ -134,7 +134,10 @@ impl Reader {
         }
         // Those that work on the environment have no register operands.
         let environment = |feature: &CpuidFeature| {
-            matches!(feature, CpuidFeature::SSE | CpuidFeature::AVX | CpuidFeature::FPU)
+            matches!(
+                feature,
+                CpuidFeature::SSE | CpuidFeature::AVX | CpuidFeature::FPU
+            )
         };
         self.clobbers.vectors |= insn.cpuid_features().iter().any(environment);
         Some(())
@@ -227,9 +230,22 @@ mod tests {
     fn a_counter_touches_what_it_uses() {
         #[unsafe(naked)]
         unsafe extern "C" fn count() {
-            naked_asm!("push rbx", "mov ebx, edi", "lea rax, [rsi + rbx]", "inc qword ptr [rsi]", "pop rbx", "ret")
+            naked_asm!(
+                "push rbx",
+                "mov ebx, edi",
+                "lea rax, [rsi + rbx]",
+                "inc qword ptr [rsi]",
+                "pop rbx",
+                "ret"
+            )
         }
-        assert_eq!(of(count), Clobbers { ints: RAX, vectors: false });
+        assert_eq!(
+            of(count),
+            Clobbers {
+                ints: RAX,
+                vectors: false
+            }
+        );
     }
 
     #[test]
@@ -284,6 +300,12 @@ mod tests {
         unsafe extern "C" fn checked() {
             naked_asm!("test edi, edi", "je 2f", "ret", "2:", "call {}", sym end)
         }
-        assert_eq!(of(checked), Clobbers { ints: 0, vectors: false });
+        assert_eq!(
+            of(checked),
+            Clobbers {
+                ints: 0,
+                vectors: false
+            }
+        );
     }
 }

@@ -5,7 +5,10 @@ use dynasmrt::DynasmApi;
 use super::asm::{Asm, Fixup, asm};
 use super::bytes;
 use super::control::PC;
-use super::runtime::{EXIT_BLOCK, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL, stub_disp};
+use super::runtime::{
+    EXIT_BLOCK, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL,
+    stub_disp,
+};
 use super::{FaultPoint, HostCode, Nans, Site};
 use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
 

@@ -10,6 +10,7 @@ use translate::interp::BlockEnd;
 use translate::passes::optimize;
 use translate::{Block, Op};
 
+use crate::hooked::{self, Seen};
 use crate::jit::Jit;
 use crate::operands::Random;
 use crate::random_ops::{self, Builder, Flavor};
@@ -26,6 +27,8 @@ struct Outcome {
     counters: [u64; 8],
     reservation: Option<(u64, u64)>,
     memory: Vec<u8>,
+    seen: Vec<Seen>,
+    tally: u64,
 }
 
 fn outcome(world: World, end: BlockEnd) -> Outcome {
@@ -40,6 +43,8 @@ fn outcome(world: World, end: BlockEnd) -> Outcome {
         counters: state.counters,
         reservation: reserved.then_some((state.res_addr, state.res_value)),
         memory: world.mem.bytes,
+        seen: hooked::seen(),
+        tally: hooked::tally(),
     }
 }
 
@@ -76,6 +81,8 @@ struct Case {
     seed: u64,
     /// Whether a request is pending for those ways that show where they left because of it.
     request: bool,
+    /// Whether one may be pending for the others.
+    may_leave: bool,
     block: Block,
     ways: [Way; 2],
 }
@@ -86,7 +93,7 @@ impl Case {
         // Host code that leaves on a request goes on as if nothing had been.
         let request = match way {
             Way::Interpreted | Way::OptimizedInterpreted => self.request,
-            Way::Emitted | Way::OptimizedEmitted => self.seed % 4 == 1,
+            Way::Emitted | Way::OptimizedEmitted => self.may_leave && self.seed % 4 == 1,
         };
         world.state.request.store(request.into(), Ordering::Relaxed);
         world
@@ -95,6 +102,7 @@ impl Case {
     fn outcomes(&self, jit: &mut Jit) -> [Outcome; 2] {
         self.ways.map(|way| {
             let mut world = self.start(way);
+            hooked::watch(&raw mut *world.state);
             let end = way.run(jit, &mut world, &self.block);
             outcome(world, end)
         })
@@ -186,6 +194,14 @@ fn describe(first: &Outcome, second: &Outcome) -> String {
     if first.counters != second.counters {
         text += "counters differ\n";
     }
+    for (n, (a, b)) in first.seen.iter().zip(&second.seen).enumerate() {
+        if a != b {
+            text += &format!("callback {n}: {a:x?}\n{b:x?}\n");
+        }
+    }
+    if first.seen.len() != second.seen.len() || first.tally != second.tally {
+        text += "other callbacks\n";
+    }
     text
 }
 
@@ -206,6 +222,8 @@ fn agree(ways: [Way; 2], flavor: Flavor) {
         Case {
             seed,
             request,
+            // What leaves early goes on in the middle, where hooks have run already.
+            may_leave: !flavor.hooked,
             block,
             ways,
         }
@@ -219,6 +237,7 @@ fn the_emitter_does_what_the_interpreter_does() {
         sunk: true,
         wild: false,
         idioms: false,
+        hooked: false,
     };
     agree([Way::Interpreted, Way::Emitted], flavor);
 }
@@ -229,6 +248,7 @@ fn optimized_blocks_do_the_same_even_when_they_fault_or_are_requested_to_leave()
         sunk: false,
         wild: true,
         idioms: true,
+        hooked: false,
     };
     agree([Way::Interpreted, Way::OptimizedInterpreted], flavor);
 }
@@ -239,6 +259,30 @@ fn optimized_blocks_do_the_same_in_host_code() {
         sunk: false,
         wild: false,
         idioms: true,
+        hooked: false,
     };
     agree([Way::Interpreted, Way::OptimizedEmitted], flavor);
+}
+
+#[test]
+fn instrumented_blocks_show_and_do_the_same_in_host_code() {
+    let flavor = Flavor {
+        sunk: false,
+        wild: false,
+        idioms: true,
+        hooked: true,
+    };
+    agree([Way::Interpreted, Way::Emitted], flavor);
+    agree([Way::Interpreted, Way::OptimizedEmitted], flavor);
+}
+
+#[test]
+fn instrumented_blocks_count_the_same_when_they_fault() {
+    let flavor = Flavor {
+        sunk: false,
+        wild: true,
+        idioms: true,
+        hooked: true,
+    };
+    agree([Way::Interpreted, Way::OptimizedInterpreted], flavor);
 }

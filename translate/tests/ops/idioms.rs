@@ -64,7 +64,8 @@ impl Builder<'_> {
 
     /// An access to an array element, whose address is computed in several ways.
     fn indexed_access(&mut self) {
-        let (t, base, index, rd) = (self.x(), self.x(), self.x(), self.x());
+        let (t, base, index) = (self.pointer(), self.pointer(), self.pointer());
+        let rd = self.x();
         let place = self.place() as i64;
         let value = self.random.below(64) as i64;
         let shift = self.random.below(4) as u8;

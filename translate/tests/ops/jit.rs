@@ -132,8 +132,11 @@ impl Jit {
             Leave::HelperFault => BlockEnd::Fault(world.state.fault()),
             Leave::Interpret => {
                 let mut rest = rest_of(block, world.state.pc).expect("an instruction");
-                // What the instruction counts has been counted.
-                while matches!(rest.ops[1], Op::Count { .. }) {
+                // The hooks before the instruction have run.
+                let is_hook = |op: &Op| {
+                    matches!(op, Op::Count { .. } | Op::SetCount { .. } | Op::Call { .. })
+                };
+                while is_hook(&rest.ops[1]) {
                     rest.ops.remove(1);
                 }
                 run_block(&mut world.state, &mut world.mem, &rest)

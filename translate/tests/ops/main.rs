@@ -3,6 +3,7 @@
 
 mod control;
 mod float;
+mod hooked;
 mod integer;
 mod memory;
 mod world;

@@ -94,6 +94,8 @@ pub struct Flavor {
     pub wild: bool,
     /// Few registers and the sequences of compilers, for the passes to find.
     pub idioms: bool,
+    /// Instrumented.
+    pub hooked: bool,
 }
 
 /// Builds one block.
@@ -138,6 +140,9 @@ impl<'a> Builder<'a> {
             _ => Op::Jump { exit },
         };
         self.push(last);
+        if self.flavor.hooked {
+            crate::hooked::instrument(&mut self.block, self.random);
+        }
         self.block
     }
 
@@ -155,6 +160,15 @@ impl<'a> Builder<'a> {
             0..=3 => self.of(&[x(0), x(10), x(11), x(18), x(5), x(6)]),
             4..=6 if self.flavor.idioms => self.of(&[x(10), x(11), x(5), x(6)]),
             _ => Reg(self.random.below(32) as u8),
+        }
+    }
+
+    /// A register for an address: callbacks leave it alone.
+    pub(super) fn pointer(&mut self) -> Reg {
+        let r = self.x();
+        match crate::hooked::CHANGED.contains(&r.index()) {
+            true => x(12),
+            false => r,
         }
     }
 
@@ -306,7 +320,7 @@ impl<'a> Builder<'a> {
         if self.flavor.wild && self.random.below(4) == 0 {
             return Addr::reg(self.x(), self.imm());
         }
-        let (base, index) = (self.x(), self.x());
+        let (base, index) = (self.pointer(), self.pointer());
         let scale = self.random.below(4) as u8;
         let mut value = [0i64; 32];
         for r in [base, index] {
@@ -360,7 +374,7 @@ impl<'a> Builder<'a> {
     }
 
     fn atomic(&mut self) {
-        let (mut addr, rd, src) = (self.x(), self.x(), self.x());
+        let (mut addr, rd, src) = (self.pointer(), self.x(), self.x());
         if addr.is_zero() {
             addr = Reg::RA;
         }
