@@ -7,14 +7,21 @@
 //! 3. A callback may leave by setting the guest's pc. Then those that would have come after it are
 //!    not called, and whoever fired the event goes on at the new pc ([`Escape::Left`]).
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use tb_cache::SetId;
-use translate::Block;
-use translate::escape::Escape;
-use translate::hooks::Wishes;
+use translate::escape::{self, Escape};
+use translate::hooks::{self, Wishes};
+use translate::{Block, CpuState};
 
+use crate::abi::context::Kind;
+use crate::callbacks::{Callback, List, Subscriber, Vcpu};
+use crate::current;
+use crate::published::Reader;
+use crate::registry::Snapshot;
 use crate::runtime::Runtime;
+use crate::translation::Translation;
 
 /// Kinds of discontinuities: why the next instruction is not the one that the code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,82 +37,329 @@ pub enum Discon {
 
 /// One vCPU's view. See the module's rules.
 pub struct Instruments {
-    _todo: Option<Arc<Runtime>>,
+    view: Option<Box<View>>,
+}
+
+struct View {
+    runtime: Arc<Runtime>,
+    index: u32,
+    /// Whom events are for.
+    snapshot: Reader<Snapshot>,
+    /// Whom blocks are for: moves only when the run loop is told.
+    blocks: Reader<Snapshot>,
+    translation: Translation,
 }
 
 impl Instruments {
     /// The view of the vCPU with this number. Without a runtime there is nothing to see.
-    pub fn new(runtime: Option<&Arc<Runtime>>, _index: u32) -> Instruments {
-        Instruments {
-            _todo: runtime.cloned(),
-        }
+    pub fn new(runtime: Option<&Arc<Runtime>>, index: u32) -> Instruments {
+        let view = runtime.map(|runtime| {
+            Box::new(View {
+                runtime: Arc::clone(runtime),
+                index,
+                snapshot: runtime.snapshots(),
+                blocks: runtime.snapshots(),
+                translation: Translation::default(),
+            })
+        });
+        Instruments { view }
     }
 
     /// Moves to the newest snapshot, at a quiescent point; gives whether blocks of another
     /// instrumentation set are to be run from now on.
     #[inline]
     pub fn refresh(&mut self) -> bool {
-        false
+        let Some(view) = &mut self.view else {
+            return false;
+        };
+        let before = view.blocks.set;
+        view.snapshot.refresh();
+        view.blocks.refresh() && view.blocks.set != before
     }
 
     /// What blocks are instrumented for.
     #[inline]
     pub fn set(&self) -> SetId {
-        SetId::EMPTY
+        match &self.view {
+            Some(view) => view.blocks.set,
+            None => SetId::EMPTY,
+        }
     }
 
     /// Shows a block that has not been filled to every plugin that wants to see it, one plain block
     /// after the other; gives what they ask for.
-    pub fn translated(&mut self, _block: &Block) -> Wishes {
-        Wishes::new()
+    pub fn translated(&mut self, block: &Block) -> Wishes {
+        let mut wishes = Wishes::new();
+        if let Some(view) = &mut self.view {
+            hooks::plain_blocks(block, |pc, insns| {
+                view.translation.begin(pc, insns);
+                view.show();
+                wishes.push(std::mem::take(&mut view.translation.wishes));
+            });
+        }
+        wishes
     }
 
     /// The vCPU begins.
-    pub fn init(&mut self) {}
+    pub fn init(&mut self) {
+        if let Some(view) = &mut self.view {
+            view.runtime.vcpu_begins(view.index);
+            let _ = view.fire_vcpu(Kind::Init, |snapshot| &snapshot.callbacks.init);
+        }
+    }
 
     /// The vCPU ends, and others go on.
-    pub fn exit(&mut self) {}
+    pub fn exit(&mut self) {
+        if let Some(view) = &mut self.view {
+            let _ = view.fire_vcpu(Kind::Exit, |snapshot| &snapshot.callbacks.exit);
+            view.runtime.vcpu_ends(view.index);
+        }
+    }
 
     /// The vCPU has nothing to do.
     pub fn idle(&mut self) -> Escape {
-        Escape::Returned
+        match &mut self.view {
+            Some(view) => view.fire_vcpu(Kind::Idle, |snapshot| &snapshot.callbacks.idle),
+            None => Escape::Returned,
+        }
     }
 
     /// The vCPU has something to do again.
     pub fn resume(&mut self) -> Escape {
-        Escape::Returned
+        match &mut self.view {
+            Some(view) => view.fire_vcpu(Kind::Resume, |snapshot| &snapshot.callbacks.resume),
+            None => Escape::Returned,
+        }
     }
 
     /// Whether [`Instruments::syscall`], [`Instruments::filter`] or [`Instruments::syscall_ret`] would
     /// call anybody.
     #[inline]
     pub fn wants_syscalls(&mut self) -> bool {
-        false
+        self.wants(|Snapshot { callbacks, .. }| {
+            !(callbacks.syscall.is_empty()
+                && callbacks.filter.is_empty()
+                && callbacks.syscall_ret.is_empty())
+        })
     }
 
     /// Whether [`Instruments::discontinuity`] would call anybody.
     #[inline]
     pub fn wants_discontinuities(&mut self) -> bool {
-        false
+        self.wants(|snapshot| !snapshot.callbacks.discon.is_empty())
+    }
+
+    #[inline]
+    fn wants(&mut self, wants: impl FnOnce(&Snapshot) -> bool) -> bool {
+        self.view.as_mut().is_some_and(|view| {
+            view.snapshot.refresh();
+            wants(&view.snapshot)
+        })
     }
 
     /// A system call is about to be made.
-    pub fn syscall(&mut self, _num: i64, _args: &[u64; 8]) -> Escape {
-        Escape::Returned
+    pub fn syscall(&mut self, num: i64, args: &[u64; 8]) -> Escape {
+        let Some(view) = &mut self.view else {
+            return Escape::Returned;
+        };
+        let [a, b, c, d, e, f, g, h] = *args;
+        view.fire(
+            Kind::Syscall,
+            |snapshot| &snapshot.callbacks.syscall,
+            // SAFETY: registered for this, by a plugin that is still there.
+            |Subscriber { id, .. }, vcpu, callback| unsafe {
+                match callback {
+                    Callback::Id(f1) => f1(id.0, vcpu, num, a, b, c, d, e, f, g, h),
+                    Callback::Userdata(f1, data) => f1(vcpu, num, a, b, c, d, e, f, g, h, data),
+                }
+                Then::GoOn
+            },
+        )
     }
 
     /// Who wants to make the system call in the kernel's stead? Gives the first one's result.
-    pub fn filter(&mut self, _num: i64, _args: &[u64; 8]) -> (Escape, Option<i64>) {
-        (Escape::Returned, None)
+    pub fn filter(&mut self, num: i64, args: &[u64; 8]) -> (Escape, Option<i64>) {
+        let Some(view) = &mut self.view else {
+            return (Escape::Returned, None);
+        };
+        let [a, b, c, d, e, f, g, h] = *args;
+        let mut ret = 0_i64;
+        let mut filtered = false;
+        let escape = view.fire(
+            Kind::SyscallFilter,
+            |snapshot| &snapshot.callbacks.filter,
+            // SAFETY: registered for this, by a plugin that is still there.
+            |Subscriber { id, .. }, vcpu, callback| unsafe {
+                let ret = &raw mut ret;
+                let answer = match callback {
+                    Callback::Id(f1) => {
+                        f1(id.0, vcpu, num, a, b, c, d, e, f, g, h, ret.cast::<u64>())
+                    }
+                    Callback::Userdata(f1, data) => {
+                        f1(vcpu, num, a, b, c, d, e, f, g, h, ret, data)
+                    }
+                };
+                filtered = answer != 0;
+                match filtered {
+                    true => Then::Stop,
+                    false => Then::GoOn,
+                }
+            },
+        );
+        (escape, filtered.then_some(ret))
     }
 
     /// A system call has been made, by whomever.
-    pub fn syscall_ret(&mut self, _num: i64, _ret: i64) -> Escape {
-        Escape::Returned
+    pub fn syscall_ret(&mut self, num: i64, ret: i64) -> Escape {
+        let Some(view) = &mut self.view else {
+            return Escape::Returned;
+        };
+        view.fire(
+            Kind::SyscallRet,
+            |snapshot| &snapshot.callbacks.syscall_ret,
+            // SAFETY: registered for this, by a plugin that is still there.
+            |Subscriber { id, .. }, vcpu, callback| unsafe {
+                match callback {
+                    Callback::Id(function) => function(id.0, vcpu, num, ret),
+                    Callback::Userdata(function, data) => function(vcpu, num, ret, data),
+                }
+                Then::GoOn
+            },
+        )
     }
 
     /// Control has gone `from` one place `to` another by no instruction.
-    pub fn discontinuity(&mut self, _kind: Discon, _from: u64, _to: u64) -> Escape {
+    pub fn discontinuity(&mut self, kind: Discon, from: u64, to: u64) -> Escape {
+        let Some(view) = &mut self.view else {
+            return Escape::Returned;
+        };
+        let kind = kind as i32;
+        view.fire(
+            Kind::Discon,
+            |snapshot| &snapshot.callbacks.discon,
+            // SAFETY: registered for this, by a plugin that is still there.
+            |Subscriber { id, .. }, vcpu, discon| unsafe {
+                if discon.kinds & kind != 0 {
+                    match discon.callback {
+                        Callback::Id(function) => function(id.0, vcpu, kind, from, to),
+                        Callback::Userdata(function, data) => function(vcpu, kind, from, to, data),
+                    }
+                }
+                Then::GoOn
+            },
+        )
+    }
+}
+
+impl Drop for Instruments {
+    fn drop(&mut self) {
+        if let Some(view) = &self.view {
+            view.runtime.vcpu_ends(view.index);
+        }
+    }
+}
+
+/// What comes after a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Stop,
+}
+
+impl View {
+    /// Calls the subscribers of an event, one after the other, until one leaves or says so.
+    fn fire<C: Copy>(
+        &mut self,
+        kind: Kind,
+        event: impl FnOnce(&Snapshot) -> &List<C>,
+        mut call: impl FnMut(Subscriber, u32, C) -> Then,
+    ) -> Escape {
+        self.snapshot.refresh();
+        let list = event(&self.snapshot);
+        if list.is_empty() {
+            return Escape::Returned;
+        }
+        let state = state();
+        for (subscriber, callback) in list.iter() {
+            let mut then = Then::GoOn;
+            let escape = run(state, subscriber.context(kind), || {
+                then = call(subscriber, self.index, callback);
+            });
+            if escape == Escape::Left || then == Then::Stop {
+                return escape;
+            }
+        }
         Escape::Returned
+    }
+
+    fn fire_vcpu(&mut self, kind: Kind, event: impl FnOnce(&Snapshot) -> &List<Vcpu>) -> Escape {
+        self.fire(kind, event, |subscriber, index, callback| {
+            callback.call(subscriber, index);
+            Then::GoOn
+        })
+    }
+
+    /// Shows the translation's block to every plugin that wants to see it.
+    fn show(&mut self) {
+        let View {
+            translation,
+            blocks,
+            ..
+        } = self;
+        let list = &blocks.callbacks.tb_trans;
+        let (tb, pc) = (translation.tb(), translation.pc);
+        let state = state().as_ptr();
+        // SAFETY: `current::set` promised that the state lives and is this thread's only.
+        let before = unsafe { std::mem::replace(&mut (*state).pc, pc) };
+        translation.show(|| {
+            for (subscriber, callback) in list.iter() {
+                // SAFETY: as above.
+                unsafe { (*state).context = subscriber.context(Kind::TbTrans) };
+                // SAFETY: registered for this, by a plugin that is still there.
+                unsafe {
+                    match callback {
+                        Callback::Id(function) => function(subscriber.id.0, tb as usize),
+                        Callback::Userdata(function, data) => function(tb as usize, data),
+                    }
+                }
+            }
+        });
+        // SAFETY: as above.
+        unsafe {
+            (*state).context = 0;
+            (*state).pc = before;
+        }
+    }
+}
+
+/// The calling thread's vCPU.
+fn state() -> NonNull<CpuState> {
+    match current::state() {
+        Some(state) => state,
+        None => unreachable!("an event on a thread that has no vCPU"),
+    }
+}
+
+/// Runs a callback, which may leave.
+fn run(state: NonNull<CpuState>, context: u32, call: impl FnMut()) -> Escape {
+    let state = state.as_ptr();
+    // SAFETY: `current::set` promised that the state lives and is this thread's only.
+    unsafe { (*state).context = context };
+    let escape = escape::catch(state, call);
+    // SAFETY: as above.
+    unsafe { (*state).context = 0 };
+    escape
+}
+
+impl Vcpu {
+    /// Calls it for a vCPU.
+    pub(crate) fn call(self, subscriber: Subscriber, index: u32) {
+        // SAFETY: registered for this, by a plugin that is still there.
+        unsafe {
+            match self {
+                Callback::Id(function) => function(subscriber.id.0, index),
+                Callback::Userdata(function, userdata) => function(index, userdata),
+            }
+        }
     }
 }

@@ -14,12 +14,18 @@ pub mod current;
 mod fill;
 mod guest;
 mod instruments;
+mod lifecycle;
 mod loader;
+mod misuse;
 mod plugin;
 pub mod published;
+mod registry;
 mod runtime;
 mod set;
+mod sets;
 mod spec;
+mod table;
+mod translation;
 
 pub use fill::fill;
 pub use guest::{CodeBounds, Guest, HwResult, Log, NoLog};

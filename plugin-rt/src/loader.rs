@@ -1,8 +1,12 @@
 //! Loading a plugin's library.
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString, c_char, c_int};
+use std::path::{Path, PathBuf};
 
-use crate::plugin::{PluginId, VERSIONS};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+use crate::plugin::{Arguments, PluginId, VERSIONS};
+use crate::runtime::SystemInfo;
 
 /// Why a plugin was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -50,4 +54,91 @@ pub enum Reason {
         /// The plugin, which is still there.
         id: PluginId,
     },
+}
+
+/// `qemu_info_t`, which lives as long as `qemu_plugin_install` runs.
+#[repr(C)]
+pub(crate) struct Info {
+    target_name: *const c_char,
+    version: [c_int; 2],
+    system_emulation: bool,
+    smp_vcpus: c_int,
+    max_vcpus: c_int,
+}
+
+impl Info {
+    pub(crate) fn new(system: Option<SystemInfo>) -> Info {
+        Info {
+            target_name: c"riscv64".as_ptr(),
+            version: [*VERSIONS.start(), *VERSIONS.end()],
+            system_emulation: system.is_some(),
+            smp_vcpus: system.map_or(0, |system| system.smp_vcpus),
+            max_vcpus: system.map_or(0, |system| system.max_vcpus),
+        }
+    }
+}
+
+type InstallFn =
+    unsafe extern "C" fn(id: u64, *const Info, argc: c_int, argv: *mut *mut c_char) -> c_int;
+
+/// A library that is a plugin, as far as can be seen without running it.
+pub(crate) struct Candidate {
+    pub(crate) library: Library,
+    pub(crate) version: i32,
+    install: InstallFn,
+}
+
+impl Candidate {
+    /// Opens a library, and checks that it is a plugin of a version that is known.
+    pub(crate) fn open(path: &OsStr) -> Result<Candidate, Reason> {
+        // SAFETY: the user wants the library's code to run in this process.
+        let library = unsafe { Library::open(Some(file_for(path)), RTLD_NOW | RTLD_LOCAL) }
+            .map_err(|error| Reason::Linker(linker_says(&error)))?;
+        // SAFETY: by the interface, the symbol is a function of this type.
+        let install = unsafe { library.get::<InstallFn>(c"qemu_plugin_install") }
+            .map(|symbol| *symbol)
+            .map_err(|_| Reason::NoInstall)?;
+        // SAFETY: by the interface, the symbol is an `int`.
+        let version = unsafe { library.get::<*const c_int>(c"qemu_plugin_version") }
+            .map_err(|_| Reason::NoVersion)?;
+        // SAFETY: as above.
+        let version = unsafe { **version };
+        match version {
+            _ if version < *VERSIONS.start() => Err(Reason::TooOld(version)),
+            _ if version > *VERSIONS.end() => Err(Reason::TooNew(version)),
+            _ => Ok(Candidate {
+                library,
+                version,
+                install,
+            }),
+        }
+    }
+
+    /// How to let it install itself.
+    pub(crate) fn installer(&self) -> impl FnOnce(PluginId, &Info, &Arguments) -> i32 + use<> {
+        let install = self.install;
+        // SAFETY: the library stays open, as the id says; the information lives during the call, the
+        // arguments as long as the plugin.
+        move |id, info, arguments| unsafe {
+            install(id.0, info, arguments.argc(), arguments.argv())
+        }
+    }
+}
+
+/// A name that is not a file's may lack its ending. One without a slash that is not completed is the
+/// dynamic linker's to find.
+fn file_for(path: &OsStr) -> OsString {
+    let mut completed = path.to_owned();
+    completed.push(".so");
+    match !Path::new(path).is_file() && Path::new(&completed).is_file() {
+        true => completed,
+        false => path.to_owned(),
+    }
+}
+
+fn linker_says(error: &libloading::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
+    }
 }

@@ -160,19 +160,22 @@ impl Runtime {
                 install(id, &info, plugin.arguments())
             })
         });
+        if code != 0 {
+            self.registry.lock().install_failed(id);
+            return Err(refused(Reason::Install { code, id }));
+        }
         self.registry.lock().installed(id, &self.published);
         self.nudge();
-        match code {
-            0 => Ok(id),
-            code => Err(refused(Reason::Install { code, id })),
-        }
+        Ok(id)
     }
 
     /// All translations have been dropped.
     pub fn flushed(&self) {
         self.visit(|| {
             for (subscriber, callback) in self.published.load().callbacks.flush.iter() {
-                context::run_own(subscriber.slot, Kind::Flush, || callback.call(subscriber.id));
+                context::run_own(subscriber.slot, Kind::Flush, || {
+                    callback.call(subscriber.id)
+                });
             }
         });
     }
@@ -215,7 +218,12 @@ impl Runtime {
     /// Holds the locks that the child of a fork will need.
     pub fn hold(&self) -> impl Sized + '_ {
         let registry = self.registry.lock();
-        (registry, self.vcpus.lock(), self.nudge.lock(), self.domain.lock())
+        (
+            registry,
+            self.vcpus.lock(),
+            self.nudge.lock(),
+            self.domain.lock(),
+        )
     }
 
     /// In the child of a fork: vCPUs belong to `domain` from now on, and only the calling thread's is
@@ -237,7 +245,10 @@ impl Runtime {
     /// The plugins that are there.
     pub fn plugins(&self) -> Vec<Arc<Plugin>> {
         let registry = self.registry.lock();
-        registry.plugins().map(|(plugin, _)| Arc::clone(plugin)).collect()
+        registry
+            .plugins()
+            .map(|(plugin, _)| Arc::clone(plugin))
+            .collect()
     }
 
     /// Ends a plugin: it is not called any more, and its library is closed when its last callback has

@@ -1,3 +1,425 @@
-use super::Export;
+//! Scoreboards.
+//!
+//! 1. `find`, `add`, `get` and `set` are called from callbacks all the time: they are straight code
+//!    that takes no lock and no thread-local memory, and uses few registers, so that generated code
+//!    that calls a callback that calls them need not save much. What is wrong is found out in
+//!    functions that do not return ([`never_returns`]).
+//! 2. A plugin's pointer leads to a [`Scoreboard`] that stays where it is for ever, so that one that
+//!    has been freed is recognised. It serves again when the plugin that freed it is gone.
+//! 3. A board that generated code may write to is not given to another plugin while that code can
+//!    run: once used by an inline operation, its room is given back when its plugin's instrumentation
+//!    has ended.
+//! 4. A `u64` may lie at any offset that leaves it within the element.
 
-pub(super) const EXPORTS: &[Export] = &[];
+use std::arch::asm;
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+
+use scoreboard::{Areas, Board};
+
+use super::{Export, context, export};
+use crate::misuse::{breach, questionable};
+use crate::plugin::PluginId;
+use crate::runtime::Runtime;
+
+pub(super) const EXPORTS: &[Export] = &[
+    export!(2 qemu_plugin_scoreboard_new),
+    export!(2 qemu_plugin_scoreboard_free),
+    export!(2 qemu_plugin_scoreboard_find),
+    export!(2 qemu_plugin_u64_add),
+    export!(2 qemu_plugin_u64_get),
+    export!(2 qemu_plugin_u64_set),
+    export!(2 qemu_plugin_u64_sum),
+    export!(2 qemu_plugin_num_vcpus),
+];
+
+/// What a plugin's `struct qemu_plugin_scoreboard *` points to.
+pub(crate) struct Scoreboard {
+    /// Where the elements begin in each area; 0 if there are none (any more).
+    offset: AtomicU32,
+    /// The last offset in an element at which there is room for a `u64`.
+    last_word: AtomicU32,
+    /// Null in a scoreboard that has never been used.
+    areas: AtomicPtr<Areas>,
+    /// The room; null if it has been given back.
+    board: AtomicPtr<Board>,
+    /// Whether generated code has been told of the board.
+    in_code: AtomicBool,
+    /// A plugin's id, [`NOBODY`] or [`UNUSED`].
+    owner: AtomicU64,
+    /// The one that was made before this one.
+    next: *const Scoreboard,
+}
+
+/// No plugin has this scoreboard.
+const UNUSED: u64 = 0;
+/// It was made on a plugin's own thread: nobody knows whose it is, so it stays.
+const NOBODY: u64 = u64::MAX;
+
+/// The scoreboard that was made last; from there on all of them.
+static NEWEST: AtomicPtr<Scoreboard> = AtomicPtr::new(ptr::null_mut());
+
+/// C's `qemu_plugin_u64`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct U64 {
+    score: *const Scoreboard,
+    offset: usize,
+}
+
+fn all() -> impl Iterator<Item = &'static Scoreboard> {
+    // Acquire: pairs with the Release in `new_scoreboard`.
+    let mut next = NEWEST.load(Acquire).cast_const();
+    std::iter::from_fn(move || {
+        // SAFETY: null, or a scoreboard, which lives for ever.
+        let this = unsafe { next.as_ref() }?;
+        next = this.next;
+        Some(this)
+    })
+}
+
+/// A scoreboard that nobody has, now owned.
+fn claim(owner: u64) -> &'static Scoreboard {
+    let reused = all().find(|score| {
+        // Acquire: pairs with the Release in `forget`.
+        let taken = score
+            .owner
+            .compare_exchange(UNUSED, owner, Acquire, Relaxed);
+        taken.is_ok()
+    });
+    if let Some(score) = reused {
+        return score;
+    }
+    let score = Box::leak(Box::new(Scoreboard {
+        offset: AtomicU32::new(0),
+        last_word: AtomicU32::new(0),
+        areas: AtomicPtr::new(ptr::null_mut()),
+        board: AtomicPtr::new(ptr::null_mut()),
+        in_code: AtomicBool::new(false),
+        owner: AtomicU64::new(owner),
+        next: NEWEST.load(Relaxed),
+    }));
+    // Release: pairs with the Acquire in `all`.
+    while let Err(newest) =
+        NEWEST.compare_exchange_weak(score.next.cast_mut(), score, Release, Relaxed)
+    {
+        score.next = newest;
+    }
+    score
+}
+
+impl Scoreboard {
+    /// Gives the room back.
+    fn give_back(&self) {
+        // Acquire: pairs with the Release in `qemu_plugin_scoreboard_new`.
+        let board = self.board.swap(ptr::null_mut(), Acquire);
+        if !board.is_null() {
+            // SAFETY: from `Box::into_raw`; who swaps it out has it alone.
+            drop(unsafe { Box::from_raw(board) });
+        }
+    }
+
+    /// Its element of a vCPU; `None` if it has none, or there is no such vCPU.
+    #[inline(always)]
+    fn element(&self, index: u32) -> Option<NonNull<u8>> {
+        // Relaxed: who has the pointer has seen the board being made.
+        let offset = self.offset.load(Relaxed);
+        if offset == 0 {
+            return None;
+        }
+        // SAFETY: set before `offset` was, and the runtime keeps its areas for ever.
+        let areas = unsafe { &*self.areas.load(Relaxed) };
+        let base = areas.base(index)?;
+        // SAFETY: boards lie within the area, which stays mapped.
+        NonNull::new(unsafe { base.add(offset as usize) })
+    }
+}
+
+impl U64 {
+    /// Where the word of a vCPU is; `None` if anything is wrong.
+    ///
+    /// # Safety
+    ///
+    /// `score` is null or a scoreboard.
+    #[inline(always)]
+    unsafe fn word(self, index: u32) -> Option<Word> {
+        // SAFETY: as the caller promises; scoreboards live for ever.
+        let score = unsafe { self.score.as_ref() }?;
+        if self.offset > score.last_word.load(Relaxed) as usize {
+            return None;
+        }
+        let element = score.element(index)?;
+        // SAFETY: within the element.
+        Some(Word(unsafe { element.add(self.offset) }))
+    }
+}
+
+/// Eight bytes in an area, at any alignment. Its vCPU's thread writes it, by these functions or by
+/// generated code, while others read: a matter between machine instructions, not of the language.
+#[derive(Clone, Copy)]
+struct Word(NonNull<u8>);
+
+impl Word {
+    #[inline(always)]
+    fn add(self, value: u64) {
+        // SAFETY: eight bytes of an area, which stays mapped.
+        unsafe {
+            asm!("add qword ptr [{}], {}", in(reg) self.0.as_ptr(), in(reg) value, options(nostack));
+        }
+    }
+
+    #[inline(always)]
+    fn set(self, value: u64) {
+        // SAFETY: as above.
+        unsafe {
+            asm!("mov qword ptr [{}], {}", in(reg) self.0.as_ptr(), in(reg) value, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
+    fn get(self) -> u64 {
+        let value;
+        // SAFETY: as above.
+        unsafe {
+            asm!("mov {}, qword ptr [{}]", out(reg) value, in(reg) self.0.as_ptr(), options(nostack, readonly, preserves_flags));
+        }
+        value
+    }
+}
+
+/// Says why there is no element, or no word, and aborts.
+fn refuse(function: &str, score: *const Scoreboard, index: u32, offset: usize) -> ! {
+    // SAFETY: null or a scoreboard, as whoever got here has relied on.
+    let Some(score) = (unsafe { score.as_ref() }) else {
+        breach(
+            function,
+            "the scoreboard is NULL; pass one from qemu_plugin_scoreboard_new",
+        );
+    };
+    if score.offset.load(Relaxed) == 0 {
+        breach(
+            function,
+            "the scoreboard has been freed; free it when nothing uses it any more",
+        );
+    }
+    let last = score.last_word.load(Relaxed) as usize;
+    if offset > last {
+        let size = last + 8;
+        breach(
+            function,
+            format_args!("offset {offset} is outside of an element of {size} bytes"),
+        );
+    }
+    let count = qemu_plugin_num_vcpus();
+    breach(
+        function,
+        format_args!(
+            "there is no vCPU {index}; indices are below qemu_plugin_num_vcpus(), {count} now"
+        ),
+    )
+}
+
+// One per function, for its name, which is cheaper than an argument on the way that is taken.
+
+#[cold]
+#[inline(never)]
+extern "C" fn refuse_find(score: *const Scoreboard, index: u32) -> ! {
+    refuse("qemu_plugin_scoreboard_find", score, index, 0)
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn refuse_add(entry: U64, index: u32) -> ! {
+    refuse("qemu_plugin_u64_add", entry.score, index, entry.offset)
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn refuse_get(entry: U64, index: u32) -> ! {
+    refuse("qemu_plugin_u64_get", entry.score, index, entry.offset)
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn refuse_set(entry: U64, index: u32) -> ! {
+    refuse("qemu_plugin_u64_set", entry.score, index, entry.offset)
+}
+
+/// Whether a function that callbacks may come to ends the process: what it changes on the way does
+/// not matter to generated code.
+pub(crate) fn never_returns(function: usize) -> bool {
+    let ways_out = [
+        refuse_find as *const (),
+        refuse_add as *const (),
+        refuse_get as *const (),
+        refuse_set as *const (),
+    ];
+    ways_out.iter().any(|way_out| way_out.addr() == function)
+}
+
+/// For generated code: where the word that `entry` stands for is, from the beginning of each vCPU's
+/// area.
+///
+/// # Safety
+///
+/// The scoreboard is null or one that a plugin has got here.
+pub(crate) unsafe fn offset_for_code(function: &str, entry: U64) -> u32 {
+    // SAFETY: as the caller promises.
+    let score = unsafe { entry.score.as_ref() };
+    let offset = score.map_or(0, |score| score.offset.load(Relaxed));
+    let last = score.map_or(0, |score| score.last_word.load(Relaxed));
+    if offset == 0 || entry.offset > last as usize {
+        refuse(function, entry.score, 0, entry.offset);
+    }
+    if let Some(score) = score {
+        score.in_code.store(true, Relaxed);
+    }
+    offset + entry.offset as u32
+}
+
+/// Generated code that was instrumented for a plugin cannot run any more.
+pub(crate) fn code_has_ended(plugin: PluginId) {
+    for score in all().filter(|score| score.owner.load(Relaxed) == plugin.0) {
+        score.in_code.store(false, Relaxed);
+        if score.offset.load(Relaxed) == 0 {
+            score.give_back();
+        }
+    }
+}
+
+/// Frees what a plugin has left. Its library must have been closed, and generated code that was
+/// instrumented for it must have ended.
+pub(crate) fn forget(plugin: PluginId) {
+    for score in all().filter(|score| score.owner.load(Relaxed) == plugin.0) {
+        score.offset.store(0, Relaxed);
+        score.give_back();
+        score.in_code.store(false, Relaxed);
+        // Release: pairs with the Acquire in `claim`.
+        score.owner.store(UNUSED, Release);
+    }
+}
+
+/// A scoreboard with elements of `element_size` bytes, all zero.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn qemu_plugin_scoreboard_new(element_size: usize) -> *const Scoreboard {
+    const NAME: &str = "qemu_plugin_scoreboard_new";
+    let Some(runtime) = Runtime::global() else {
+        breach(NAME, "there is no emulator in this process");
+    };
+    let board = match runtime.areas().new_board(element_size) {
+        Ok(board) => board,
+        Err(full) => breach(NAME, full),
+    };
+    let owner = context::current().map_or(NOBODY, |context| context.plugin.id().0);
+    let score = claim(owner);
+    let last_word = board.element_size() - 8;
+    score.last_word.store(last_word as u32, Relaxed);
+    score
+        .areas
+        .store(Arc::as_ptr(runtime.areas()).cast_mut(), Relaxed);
+    score.offset.store(board.offset(), Relaxed);
+    // Release: pairs with the Acquire in `give_back`.
+    score.board.store(Box::into_raw(Box::new(board)), Release);
+    score
+}
+
+/// # Safety
+///
+/// The scoreboard is null or comes from [`qemu_plugin_scoreboard_new`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn qemu_plugin_scoreboard_free(score: *const Scoreboard) {
+    const NAME: &str = "qemu_plugin_scoreboard_free";
+    // SAFETY: as the caller promises.
+    let Some(score) = (unsafe { score.as_ref() }) else {
+        return questionable(NAME, "the scoreboard is NULL");
+    };
+    if score.offset.swap(0, Relaxed) == 0 {
+        breach(NAME, "the scoreboard has been freed before");
+    }
+    if !score.in_code.load(Relaxed) {
+        score.give_back();
+    }
+}
+
+/// The element of a vCPU.
+///
+/// # Safety
+///
+/// The scoreboard is null or comes from [`qemu_plugin_scoreboard_new`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn qemu_plugin_scoreboard_find(
+    score: *const Scoreboard,
+    index: u32,
+) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    let found = unsafe { score.as_ref() }.and_then(|score| score.element(index));
+    match found {
+        Some(element) => element.as_ptr().cast(),
+        None => refuse_find(score, index),
+    }
+}
+
+/// # Safety
+///
+/// As for [`qemu_plugin_scoreboard_find`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn qemu_plugin_u64_add(entry: U64, index: u32, added: u64) {
+    // SAFETY: as the caller promises.
+    match unsafe { entry.word(index) } {
+        Some(word) => word.add(added),
+        None => refuse_add(entry, index),
+    }
+}
+
+/// # Safety
+///
+/// As for [`qemu_plugin_scoreboard_find`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn qemu_plugin_u64_get(entry: U64, index: u32) -> u64 {
+    // SAFETY: as the caller promises.
+    match unsafe { entry.word(index) } {
+        Some(word) => word.get(),
+        None => refuse_get(entry, index),
+    }
+}
+
+/// # Safety
+///
+/// As for [`qemu_plugin_scoreboard_find`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn qemu_plugin_u64_set(entry: U64, index: u32, value: u64) {
+    // SAFETY: as the caller promises.
+    match unsafe { entry.word(index) } {
+        Some(word) => word.set(value),
+        None => refuse_set(entry, index),
+    }
+}
+
+/// The sum over all vCPUs that there have been; 0 if there has been none.
+///
+/// # Safety
+///
+/// As for [`qemu_plugin_scoreboard_find`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn qemu_plugin_u64_sum(entry: U64) -> u64 {
+    const NAME: &str = "qemu_plugin_u64_sum";
+    let count = qemu_plugin_num_vcpus() as u32;
+    let mut sum = 0u64;
+    for index in 0..count {
+        // SAFETY: as the caller promises.
+        match unsafe { entry.word(index) } {
+            Some(word) => sum = sum.wrapping_add(word.get()),
+            None => refuse(NAME, entry.score, index, entry.offset),
+        }
+    }
+    sum
+}
+
+/// The highest vCPU index so far, plus 1.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn qemu_plugin_num_vcpus() -> i32 {
+    Runtime::global().map_or(0, |runtime| runtime.areas().count() as i32)
+}

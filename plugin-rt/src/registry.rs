@@ -1,0 +1,247 @@
+//! The plugins that are there, and the truth of who is subscribed to what.
+//!
+//! 1. All of it changes under one lock, which is never held while a plugin's code runs: plugins may
+//!    register, reset and uninstall from wherever they are.
+//! 2. Each change that vCPUs are to know of ends with a publication, under the same lock, so that
+//!    publications come in the order of the changes.
+//! 3. What a plugin registers while it installs itself is published when it is done, at once.
+
+use std::sync::Arc;
+
+use libloading::os::unix::Library;
+use tb_cache::SetId;
+
+use crate::callbacks::{Callbacks, List, Simple, Subscriber};
+use crate::lifecycle::Phase;
+use crate::plugin::{Plugin, PluginId};
+use crate::published::Published;
+use crate::sets::{Member, Sets};
+use crate::table::Table;
+
+/// What vCPUs see.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    pub(crate) callbacks: Callbacks,
+    /// What blocks are instrumented for.
+    pub(crate) set: SetId,
+}
+
+/// A plugin that is there.
+struct Entry {
+    plugin: Arc<Plugin>,
+    phase: Phase,
+    library: Library,
+    /// How often it has been reset.
+    generation: u32,
+    /// Whether it is in the instrumentation set.
+    instruments: bool,
+    /// What it waits for: the ends of its reset and of its uninstall.
+    reset: Option<Ending>,
+    uninstall: Option<Ending>,
+}
+
+impl Entry {
+    fn member(&self) -> Member {
+        Member {
+            plugin: self.plugin.id(),
+            generation: self.generation,
+        }
+    }
+}
+
+/// What is called when a plugin's last callback has returned.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ending {
+    /// It was subscribed to `flush`: its blocks are gone.
+    pub(crate) flush: Option<Simple>,
+    /// It wants to know.
+    pub(crate) completion: Option<Simple>,
+}
+
+/// Which of its two endings a plugin waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Reset,
+    Uninstall,
+}
+
+/// See the module's rules.
+pub(crate) struct Registry {
+    /// In the order in which they were loaded.
+    entries: Vec<Entry>,
+    callbacks: Callbacks,
+    sets: Sets,
+}
+
+/// No plugin has this id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unknown;
+
+impl Registry {
+    pub(crate) fn new() -> Registry {
+        Registry {
+            entries: Vec::new(),
+            callbacks: Callbacks::default(),
+            sets: Sets::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, plugin: Arc<Plugin>, library: Library) {
+        self.entries.push(Entry {
+            plugin,
+            phase: Phase::Loading,
+            library,
+            generation: 0,
+            instruments: false,
+            reset: None,
+            uninstall: None,
+        });
+    }
+
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = (&Arc<Plugin>, Phase)> {
+        let entries = self.entries.iter();
+        entries.map(|entry| (&entry.plugin, entry.phase))
+    }
+
+    fn entry(&mut self, id: PluginId) -> Result<&mut Entry, Unknown> {
+        let mut entries = self.entries.iter_mut();
+        entries.find(|entry| entry.plugin.id() == id).ok_or(Unknown)
+    }
+
+    pub(crate) fn plugin(&self, id: PluginId) -> Result<&Arc<Plugin>, Unknown> {
+        let mut plugins = self.plugins();
+        plugins
+            .find_map(|(plugin, _)| (plugin.id() == id).then_some(plugin))
+            .ok_or(Unknown)
+    }
+
+    /// Publishes the present state.
+    pub(crate) fn publish(&mut self, to: &Published<Snapshot>) {
+        let members: Vec<Member> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.instruments && entry.phase == Phase::Live)
+            .map(Entry::member)
+            .collect();
+        to.publish(Snapshot {
+            callbacks: self.callbacks.clone(),
+            set: self.sets.id(&members),
+        });
+    }
+
+    /// A plugin has installed itself: now it counts.
+    pub(crate) fn installed(&mut self, id: PluginId, to: &Published<Snapshot>) {
+        if let Ok(entry) = self.entry(id) {
+            entry.phase.installed();
+        }
+        self.publish(to);
+    }
+
+    /// A plugin would not install itself. It is called at the end of the program, and for nothing else.
+    pub(crate) fn install_failed(&mut self, id: PluginId) {
+        let at_exit = self.callbacks.at_exit.clone();
+        self.callbacks.forget(id);
+        self.callbacks.at_exit = at_exit;
+        if let Ok(entry) = self.entry(id) {
+            entry.instruments = false;
+            entry.phase.installed();
+        }
+    }
+
+    /// Subscribes a plugin to an event, gives it another callback, or ends its subscription. Gives
+    /// whether anything was published.
+    pub(crate) fn subscribe<C: Copy>(
+        &mut self,
+        id: PluginId,
+        event: impl FnOnce(&mut Callbacks) -> &mut List<C>,
+        callback: Option<C>,
+        to: &Published<Snapshot>,
+    ) -> Result<bool, Unknown> {
+        let entry = self.entry(id)?;
+        if !entry.phase.may_subscribe() {
+            return Ok(false);
+        }
+        let is_live = entry.phase == Phase::Live;
+        let subscriber = Subscriber::of(&entry.plugin);
+        event(&mut self.callbacks).set(subscriber, callback);
+        let instruments = self.callbacks.tb_trans.get(id).is_some();
+        self.entry(id)?.instruments |= instruments;
+        if is_live {
+            self.publish(to);
+        }
+        Ok(is_live)
+    }
+
+    /// Ends all subscriptions of a plugin that wants to begin anew or to end; gives whether the
+    /// request is granted. If so, [`Registry::ending`] is due after a grace period.
+    pub(crate) fn end(
+        &mut self,
+        id: PluginId,
+        request: Request,
+        completion: Option<Simple>,
+        to: &Published<Snapshot>,
+    ) -> Result<bool, Unknown> {
+        let flush = self.callbacks.flush.get(id);
+        let entry = self.entry(id)?;
+        let ending = Some(Ending { flush, completion });
+        match request {
+            Request::Reset if entry.phase.reset() => entry.reset = ending,
+            Request::Uninstall if entry.phase.uninstall() => entry.uninstall = ending,
+            _ => return Ok(false),
+        }
+        let old = entry.member();
+        entry.generation += 1;
+        entry.instruments = false;
+        self.sets.forget(old);
+        self.callbacks.forget(id);
+        self.publish(to);
+        Ok(true)
+    }
+
+    /// What is to be called now that the last callback has returned; given once. After a reset the
+    /// plugin may subscribe again.
+    pub(crate) fn ending(&mut self, id: PluginId, request: Request) -> Option<Ending> {
+        let entry = self.entry(id).ok()?;
+        match request {
+            Request::Reset => {
+                let ending = entry.reset.take()?;
+                entry.phase.reset_is_over();
+                Some(ending)
+            }
+            Request::Uninstall => entry.uninstall.take(),
+        }
+    }
+
+    /// Takes a plugin out that has been told of its end. Its library may be closed.
+    pub(crate) fn remove(&mut self, id: PluginId) -> Option<Library> {
+        let at = self
+            .entries
+            .iter()
+            .position(|entry| entry.plugin.id() == id)?;
+        if !self.entries[at].phase.gone() {
+            return None;
+        }
+        Some(self.entries.remove(at).library)
+    }
+
+    /// The requests whose ends are still to come, in the order in which they were made.
+    pub(crate) fn pending(&self) -> Vec<(PluginId, Request)> {
+        let entries = self.entries.iter();
+        entries
+            .flat_map(|entry| {
+                let id = entry.plugin.id();
+                let reset = entry.reset.map(|_| (id, Request::Reset));
+                reset
+                    .into_iter()
+                    .chain(entry.uninstall.map(|_| (id, Request::Uninstall)))
+            })
+            .collect()
+    }
+
+    /// Ends all subscriptions but those to the end of the program, which it gives.
+    pub(crate) fn keep_only_at_exit(&mut self, to: &Published<Snapshot>) -> Callbacks {
+        self.callbacks = self.callbacks.only_at_exit();
+        self.publish(to);
+        self.callbacks.clone()
+    }
+}
