@@ -4,12 +4,16 @@ use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::fd::RawFd;
-use std::{env, io};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{env, io, process};
 
+use plugin_rt::Runtime;
 use vcpu::{Dump, Engine, Stages};
 
 use crate::cli::{Backend, EnvEdit, LogFile, RunOptions};
-use crate::{fail, report};
+use crate::{fail, plugins, report};
 
 /// `hartscope run`: ends the process as the guest ends; returns only if it could not be started.
 pub fn run(options: RunOptions) -> i32 {
@@ -21,8 +25,12 @@ pub fn run(options: RunOptions) -> i32 {
         Ok(log_fd) => log_fd,
         Err(error) => return fail(&error, 1),
     };
+    let plugins = match plugins::load(&options, log_fd) {
+        Ok(plugins) => plugins,
+        Err(status) => return status,
+    };
     let guest = linux_user::Options {
-        engine: engine(&options, log_fd),
+        engine: engine(&options, log_fd, plugins),
         reexec: reexec_words(&options),
         program: options.program.into(),
         args: [argv0].into_iter().chain(options.args).collect(),
@@ -59,10 +67,15 @@ pub fn start(options: linux_user::Options, report: impl FnOnce(&Engine)) -> i32 
     }
 }
 
-fn engine(options: &RunOptions, log_fd: Option<RawFd>) -> vcpu::Config {
+fn engine(
+    options: &RunOptions,
+    log_fd: Option<RawFd>,
+    plugins: Option<Arc<Runtime>>,
+) -> vcpu::Config {
     let stages = Stages {
         in_asm: options.log.in_asm,
         op: options.log.op,
+        op_plugin: options.log.op_plugin,
         op_opt: options.log.op_opt,
         out_asm: options.log.out_asm,
     };
@@ -77,19 +90,40 @@ fn engine(options: &RunOptions, log_fd: Option<RawFd>) -> vcpu::Config {
         pin: options.pin,
         count_insns: options.count_insns,
         dump,
+        plugins,
     }
 }
 
 /// Opens the log, out of the guest's way.
 fn open_log(log: &LogFile) -> Result<RawFd, String> {
+    let path = log_path(log)?;
     OpenOptions::new()
         .create(true)
         .write(true)
         .append(log.append)
         .truncate(!log.append)
-        .open(&log.path)
+        .open(&path)
         .and_then(linux_user::own_descriptor)
-        .map_err(|error| format!("cannot write the log: {}: {error}", log.path.display()))
+        .map_err(|error| format!("cannot write the log: {}: {error}", path.display()))
+}
+
+/// The log's name, in which `%d` stands for the process id.
+fn log_path(log: &LogFile) -> Result<PathBuf, String> {
+    let name = log.path.as_os_str().as_bytes();
+    let Some(at) = name.iter().position(|&byte| byte == b'%') else {
+        return Ok(log.path.clone());
+    };
+    let behind = name[at..].strip_prefix(b"%d");
+    let Some(behind) = behind.filter(|rest| !rest.contains(&b'%')) else {
+        let shown = log.path.display();
+        return Err(format!(
+            "bad name for a log: {shown}: only one %d may be in it"
+        ));
+    };
+    let mut path = OsString::from_vec(name[..at].to_vec());
+    path.push(process::id().to_string());
+    path.push(OsStr::from_bytes(behind));
+    Ok(path.into())
 }
 
 /// How a guest's `execve` starts us again: the rest of the line is the new program's.
@@ -128,4 +162,25 @@ fn assignment(name: &OsStr, value: &OsStr) -> OsString {
     text.push("=");
     text.push(value);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_named_as_in_qemu() {
+        let named = |path: &str| {
+            log_path(&LogFile {
+                path: path.into(),
+                append: false,
+            })
+        };
+        assert_eq!(named("a.log"), Ok("a.log".into()));
+        let own = format!("a{}.log", process::id());
+        assert_eq!(named("a%d.log"), Ok(own.into()));
+        for wrong in ["%s", "%d%d", "100%", "%%"] {
+            assert!(named(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 mod cli;
 mod demo;
 mod guest;
+mod plugin_check;
+mod plugins;
 mod report;
 
 use std::ffi::OsString;
@@ -17,6 +19,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
     match cli::parse(args) {
         Ok(cli::Command::Run(options)) => guest::run(*options),
         Ok(cli::Command::Demo(options)) => demo::run(&options),
+        Ok(cli::Command::PluginCheck(file)) => plugin_check::run(&file),
         Ok(cli::Command::Print(text)) => print(&text),
         Err(error) => fail(&error, USAGE_STATUS),
     }

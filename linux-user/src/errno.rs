@@ -3,7 +3,8 @@
 //! riscv64 and the x86-64 host both use the asm-generic numbers, so a host error is handed to the
 //! guest as it is. The numbers from 512 on never reach a guest: the `ERESTART…` codes say how a call
 //! that a signal broke off goes on (signal delivery resolves them into a restart or into `EINTR`),
-//! and `EJUSTRETURN` that the call has set all registers itself.
+//! `EJUSTRETURN` that the call has set all registers itself, and `EDIVERTED` that the call has not been
+//! made because a plugin sent the guest elsewhere.
 
 use std::fmt;
 
@@ -225,6 +226,7 @@ errnos! {
     ERESTARTNOHAND = 514 "To be restarted if no handler",
     ERESTART_RESTARTBLOCK = 516 "Interrupted by signal",
     EJUSTRETURN = 600 "Registers are set already",
+    EDIVERTED = 601 "A plugin has set the pc",
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod errno;
 pub mod exec;
 pub mod futex;
 pub mod mm;
+mod plugins;
 pub mod process;
 mod robust;
 pub mod signal;

@@ -4,10 +4,14 @@
 //! `exiting` and kicks all others. Each of them sees the flag at its next stop and ends. The leader
 //! (the thread whose id is the process's) waits for them, for a while, and gives the status to
 //! whoever called [`run`]; threads that hang in an uninterruptible host call are left to the host.
+//!
+//! Plugins: the thread that began the end, or the last one to end, runs their last callbacks when the
+//! others have stopped. The leader waits for that as long as it takes.
 
 use crate::exec::file::{self, FileError};
 use crate::exec::load::{self, LoadError, Start};
 use crate::mm::AddressSpace;
+use crate::plugins::guest::Observed;
 use crate::signal::{self, Actions};
 use crate::syscall;
 use crate::thread::{End, Thread};
@@ -157,6 +161,23 @@ struct Life {
     status: Option<ExitStatus>,
     /// What the leader called `exit` with.
     leader_code: u8,
+    /// Threads that may still run guest code.
+    running: usize,
+    /// Who began the end.
+    ended_by: Option<i32>,
+    /// Plugins have nothing left to do.
+    last_callbacks_done: bool,
+}
+
+/// How a thread's end looks to the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// The process ends with it, or by it.
+    Alone,
+    /// Others go on.
+    Others,
+    /// All threads end, and another one is the first of them.
+    WithAll,
 }
 
 impl Process {
@@ -179,7 +200,43 @@ impl Process {
 
     /// A thread begins.
     pub(crate) fn add_thread(&self, tid: i32, kicker: Kicker) {
-        self.life().threads.insert(tid, kicker);
+        let mut life = self.life();
+        life.threads.insert(tid, kicker);
+        life.running += 1;
+    }
+
+    /// A thread has run its last instruction of the guest.
+    pub(crate) fn leave(&self, tid: i32, end: Option<End>) -> Leaving {
+        let mut life = self.life();
+        life.running -= 1;
+        self.changed.notify_all();
+        match end {
+            _ if life.ended_by == Some(tid) => Leaving::Alone,
+            Some(End::Thread(_)) if life.status.is_none() => match life.running {
+                0 => Leaving::Alone,
+                _ => Leaving::Others,
+            },
+            _ => Leaving::WithAll,
+        }
+    }
+
+    /// For the thread by which the process ends: waits until the others have stopped, for a while.
+    pub(crate) fn wait_for_others(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut life = self.life();
+        while life.running != 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            life = self.wait_for_change(life, left);
+        }
+    }
+
+    /// Plugins have nothing left to do in this process.
+    pub(crate) fn last_callbacks_done(&self) {
+        self.life().last_callbacks_done = true;
+        self.changed.notify_all();
     }
 
     /// A thread has ended. The leader says with what.
@@ -205,6 +262,7 @@ impl Process {
             return;
         }
         life.status = Some(status);
+        life.ended_by = Some(caller);
         // Release: whoever is kicked sees the flag (`is_exiting`).
         self.exiting.store(true, Ordering::Release);
         for (&tid, kicker) in &life.threads {
@@ -226,6 +284,9 @@ impl Process {
             }
             let wait = match life.status {
                 None => Duration::MAX,
+                Some(_) if self.engine.plugins().is_some() && !life.last_callbacks_done => {
+                    Duration::MAX
+                }
                 Some(status) => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
                     let left = deadline.saturating_duration_since(Instant::now());
@@ -235,12 +296,17 @@ impl Process {
                     left
                 }
             };
-            life = self
-                .changed
-                .wait_timeout(life, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            life = self.wait_for_change(life, wait);
         }
+    }
+
+    fn wait_for_change<'a>(
+        &self,
+        life: MutexGuard<'a, Life>,
+        most: Duration,
+    ) -> MutexGuard<'a, Life> {
+        let woken = self.changed.wait_timeout(life, most);
+        woken.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// How a `vfork` child ended, whose only thread ended so.
@@ -307,21 +373,27 @@ fn start(options: Options) -> Result<Thread, Error> {
     let loaded = load::load(&mm, &program).map_err(wrong)?;
     let engine = Engine::new(&options.engine, mm.clone())?;
     mm.set_cache(engine.cache().clone());
+    let exe = absolute(&command.program.path);
+    let (pc, sp, sigreturn) = (loaded.pc, loaded.sp, loaded.sigreturn);
+    if let Some(plugins) = engine.plugins() {
+        let observed = Observed::new(&mm, command.program, loaded, &exe);
+        plugins.set_guest(Arc::new(observed));
+    }
     let process = Arc::new(Process {
         mm,
         engine,
-        exe: absolute(&command.program.path),
+        exe,
         syscalls: Arc::new(syscall::State::new(&options)),
         options: Arc::new(options),
         actions: Actions::inherited(),
-        sigreturn: loaded.sigreturn,
+        sigreturn,
         borrowed_memory: false,
         exiting: AtomicBool::new(false),
         life: Mutex::default(),
         changed: Condvar::new(),
     });
     name_thread(&process.options.program);
-    Ok(Thread::leader(process, &loaded))
+    Ok(Thread::leader(process, pc, sp))
 }
 
 /// Names the calling thread after the program, as `execve` does.

@@ -1,6 +1,6 @@
 //! A guest thread: its loop, the end of a system call, its end.
 
-use crate::exec::load::Loaded;
+use crate::process::Leaving;
 use crate::robust;
 use crate::signal::deliver::Retries;
 use crate::signal::{self, AltStack, SigSet, ThreadSignals};
@@ -62,15 +62,16 @@ impl Thread {
     }
 
     /// The first thread of a program.
-    pub(crate) fn leader(process: Arc<Process>, loaded: &Loaded) -> Thread {
+    pub(crate) fn leader(process: Arc<Process>, pc: u64, sp: u64) -> Thread {
         let mask = signal::current_mask();
         signal::block_all();
         let mut thread = Thread::new(process, mask, AltStack::NONE);
         let state = thread.vcpu.state();
-        state.pc = loaded.pc;
-        state.set(Reg(2), loaded.sp);
+        state.pc = pc;
+        state.set(Reg(2), sp);
         thread.begin();
         signal::init_main(thread.tid);
+        thread.announce();
         thread
     }
 
@@ -112,8 +113,13 @@ impl Thread {
     }
 
     /// Does what a kernel does for a thread that ends, and says goodbye to the process.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(mut self) {
         signal::park();
+        match self.process.leave(self.tid, self.end) {
+            Leaving::Alone => self.run_last_callbacks(),
+            Leaving::Others => self.say_goodbye(),
+            Leaving::WithAll => {}
+        }
         let code = match self.end {
             Some(End::Thread(code)) if self.is_leader() => Some(code),
             _ => None,
@@ -142,12 +148,12 @@ impl Thread {
     }
 
     /// Ends a system call: puts its result into a0 and steps over the `ecall`. An interrupted call
-    /// (`ERESTART…`) stays where it is until signals have been delivered; `EJUSTRETURN` leaves all
-    /// registers alone. The dispatcher calls this once, last.
+    /// (`ERESTART…`) stays where it is until signals have been delivered; `EJUSTRETURN` and
+    /// `EDIVERTED` leave all registers alone. The dispatcher calls this once, last.
     pub fn finish_syscall(&mut self, result: SysResult) {
         let value = match result {
             Ok(value) => value,
-            Err(Errno::EJUSTRETURN) => return,
+            Err(Errno::EJUSTRETURN | Errno::EDIVERTED) => return,
             Err(errno) if errno.is_restart() => {
                 self.restart = Some(errno);
                 return;

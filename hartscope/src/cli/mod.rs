@@ -13,6 +13,7 @@
 
 mod boot;
 mod demo;
+mod plugin_check;
 mod run;
 mod value;
 
@@ -30,6 +31,8 @@ pub enum Command {
     Run(Box<RunOptions>),
     /// Run the guest that is built in.
     Demo(DemoOptions),
+    /// Say whether a library is a plugin, and whether it can be loaded.
+    PluginCheck(OsString),
     /// Print this text on standard output and succeed.
     Print(String),
 }
@@ -149,6 +152,8 @@ usage: hartscope COMMAND [OPTIONS] …
   run PROGRAM [ARGS…]   run a riscv64 Linux program, one host thread per guest thread
   demo                  run the SMP guest that is built into this binary
   boot                  run a whole machine (not there yet)
+  plugin-check FILE     say which plugin interface a library was built for, what it uses of
+                        it, and whether it can be loaded
 
 'hartscope COMMAND --help' lists a command's options.
 ";
@@ -164,6 +169,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageE
         b"run" => run::parse(args),
         b"demo" => demo::parse(args),
         b"boot" => boot::parse(args),
+        b"plugin-check" => plugin_check::parse(args),
         b"help" | b"-h" | b"-help" | b"--help" => Ok(Command::Print(OVERVIEW.into())),
         b"version" | b"-V" | b"-version" | b"--version" => Ok(Command::Print(version())),
         _ => Err(UsageError::new(format!(
@@ -232,10 +238,29 @@ mod tests {
 
     #[test]
     fn qemu_options_that_are_not_there_are_refused_not_ignored() {
-        assert!(refusal("run -plugin libinsn.so prog").contains("plugins are not supported yet"));
         assert!(refusal("run -g 1234 prog").contains("not supported"));
         assert!(refusal("run -B 0x1000 prog").contains("guest base"));
         assert!(refusal("boot -M virt").contains("not there yet"));
+    }
+
+    #[test]
+    fn plugins_keep_their_order_and_end_with_the_program() {
+        let options =
+            run_options("run -plugin a.so,x=1 --check-plugins --plugin=file=b.so -strace p");
+        assert_eq!(options.plugins, ["a.so,x=1", "file=b.so"]);
+        assert!(options.check_plugins);
+        assert_eq!(options.kept_for_exec, ["--check-plugins", "--strace"]);
+    }
+
+    #[test]
+    fn a_plugin_check_takes_one_file() {
+        assert_eq!(
+            parse_words("plugin-check a.so"),
+            Ok(Command::PluginCheck("a.so".into()))
+        );
+        assert!(refusal("plugin-check").contains("no file"));
+        assert!(refusal("plugin-check a b").contains("unexpected argument: b"));
+        assert!(refusal("plugin-check -x a").contains("unknown option: -x"));
     }
 
     #[test]
@@ -271,6 +296,8 @@ mod tests {
             panic!("run --help prints nothing");
         };
         for name in [
+            "--plugin",
+            "--check-plugins",
             "--backend",
             "--tb-size",
             "--strace",

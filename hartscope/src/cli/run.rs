@@ -35,10 +35,14 @@ pub struct LogItems {
     pub in_asm: bool,
     /// Ops of each block.
     pub op: bool,
+    /// The same with what plugins asked for.
+    pub op_plugin: bool,
     /// The same after the passes.
     pub op_opt: bool,
     /// Host code of each block.
     pub out_asm: bool,
+    /// What plugins say.
+    pub plugin: bool,
 }
 
 /// Where `-D` sends the log.
@@ -68,6 +72,10 @@ pub struct RunOptions {
     pub log: LogItems,
     /// Dump only blocks in these ranges; empty: all.
     pub dump_ranges: Vec<DumpRange>,
+    /// Plugins to load, with their arguments.
+    pub plugins: Vec<OsString>,
+    /// Name what plugins do wrong.
+    pub check_plugins: bool,
     /// Where logs go instead of standard error.
     pub log_file: Option<LogFile>,
     /// Changes to the environment.
@@ -91,6 +99,8 @@ pub struct RunOptions {
 }
 
 enum Id {
+    Plugin,
+    CheckPlugins,
     Backend,
     TbSize,
     Pin,
@@ -112,6 +122,19 @@ enum Id {
 }
 
 const OPTIONS: &[OptionSpec<Id>] = &[
+    OptionSpec {
+        id: Id::Plugin,
+        names: &["plugin"],
+        value: Some("FILE[,ARG=VALUE…]"),
+        help: "load a TCG plugin, of API version 2 to 7, with its arguments; may be repeated\n\
+               (QEMU_PLUGIN in the environment names one more, which is loaded first)",
+    },
+    OptionSpec {
+        id: Id::CheckPlugins,
+        names: &["check-plugins"],
+        value: None,
+        help: "name each misuse of the plugin interface, also what does no harm at once",
+    },
     OptionSpec {
         id: Id::Backend,
         names: &["backend"],
@@ -140,8 +163,9 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         id: Id::Log,
         names: &["d"],
         value: Some("ITEM,…"),
-        help: "log: unimp (calls that are not there), strace, in_asm (guest code),\n\
-               op (ops), op_opt (ops after the passes), out_asm (host code)",
+        help: "log: unimp (calls that are not there), strace, plugin (what plugins say),\n\
+               in_asm (guest code), op (ops), op_plugin (ops with what plugins ask for),\n\
+               op_opt (ops after the passes), out_asm (host code)",
     },
     OptionSpec {
         id: Id::DumpFilter,
@@ -153,7 +177,7 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         id: Id::LogFile,
         names: &["D"],
         value: Some("FILE"),
-        help: "write logs to FILE instead of standard error",
+        help: "write logs to FILE instead of standard error; %d in it is the process id",
     },
     OptionSpec {
         id: Id::AppendLog,
@@ -225,10 +249,6 @@ const OPTIONS: &[OptionSpec<Id>] = &[
 
 const REFUSED: &[Refused] = &[
     Refused {
-        names: &["plugin"],
-        why: "plugins are not supported yet",
-    },
-    Refused {
         names: &["g"],
         why: "the debugger stub is not supported yet",
     },
@@ -264,6 +284,8 @@ impl RunOptions {
     fn keep_for_exec(&mut self, spec: &OptionSpec<Id>, value: &OsStr) {
         let name = match spec.id {
             Id::SetEnv | Id::UnsetEnv | Id::Argv0 => return,
+            // As in QEMU: the next program is watched if the environment says so.
+            Id::Plugin => return,
             // The log goes on where it is.
             Id::LogFile => "append-log",
             _ => spec.names[0],
@@ -283,6 +305,8 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
     for (spec, value) in found {
         options.keep_for_exec(spec, &value);
         match spec.id {
+            Id::Plugin => options.plugins.push(value),
+            Id::CheckPlugins => options.check_plugins = true,
             Id::Backend => options.backend = parse_backend(&value)?,
             Id::TbSize => options.tb_size = Some(value::size("--tb-size", &value, 1 << 20)?),
             Id::Pin => options.pin = true,
@@ -342,12 +366,15 @@ fn parse_log_items(options: &mut RunOptions, list: &str) -> Result<(), UsageErro
             "unimp" => options.log.unimp = true,
             "in_asm" => options.log.in_asm = true,
             "op" => options.log.op = true,
+            "op_plugin" => options.log.op_plugin = true,
             "op_opt" => options.log.op_opt = true,
             "out_asm" => options.log.out_asm = true,
+            "plugin" => options.log.plugin = true,
             "strace" => options.strace = true,
             _ => {
                 return Err(UsageError::new(format!(
-                    "unknown log item: -d {item}: there are unimp, strace, in_asm, op, op_opt, out_asm"
+                    "unknown log item: -d {item}: there are unimp, strace, plugin, in_asm, op, \
+                     op_plugin, op_opt, out_asm"
                 )));
             }
         }
@@ -444,5 +471,8 @@ mod tests {
         parse_log_items(&mut options, "strace").expect("it is there");
         assert!(options.log.unimp && options.log.op && options.strace && !options.log.in_asm);
         assert!(parse_log_items(&mut options, "unimp,").is_err());
+        assert!(!options.log.plugin && !options.log.op_plugin);
+        parse_log_items(&mut options, "plugin,op_plugin").expect("both are there");
+        assert!(options.log.plugin && options.log.op_plugin);
     }
 }

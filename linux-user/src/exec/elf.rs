@@ -118,6 +118,15 @@ impl Image {
         page_down(start)..page_up(end).unwrap_or(end)
     }
 
+    /// From the first byte of its executable segments to the last that comes from the file, before
+    /// the load bias.
+    pub fn code(&self) -> Range<u64> {
+        let executable = || self.segments.iter().filter(|s| s.prot.exec());
+        let start = executable().map(|s| s.vaddr).min();
+        let end = executable().map(|s| s.vaddr + s.file_size).max();
+        start.unwrap_or(0)..end.unwrap_or(0)
+    }
+
     /// Where the program headers are in memory, before the load bias, if they are loaded.
     pub fn headers_vaddr(&self) -> Option<u64> {
         self.segments
@@ -427,6 +436,7 @@ mod tests {
         assert!(!image.relocatable);
         assert_eq!(image.entry, 0x10100);
         assert_eq!(image.extent(), 0x10000..0x12000);
+        assert_eq!(image.code(), 0x10000..0x10400);
         assert_eq!(image.headers_vaddr(), Some(0x10040));
         assert_eq!(image.segments[1].prot, Prot::RW);
         assert!(!image.exec_stack);

@@ -12,6 +12,8 @@ use crate::mm::map::{Place, Request};
 use crate::mm::vma::{Backing, Prot};
 use crate::mm::{AddressSpace, GUEST_END, PAGE_SIZE, page_down, page_up};
 use std::ffi::OsString;
+use std::fs::File;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
@@ -59,6 +61,12 @@ pub struct Loaded {
     pub sp: u64,
     /// Where signal handlers return to.
     pub sigreturn: u64,
+    /// From the lowest to the highest address of the program's code.
+    pub code: Range<u64>,
+    /// What is added to the addresses in the program's file.
+    pub bias: u64,
+    /// The interpreter's file with what is added to its addresses, if there is one.
+    pub interpreter: Option<(File, u64)>,
 }
 
 /// What to load.
@@ -88,8 +96,8 @@ pub fn load(mm: &AddressSpace, start: &Start) -> Result<Loaded, LoadError> {
     let sigreturn = map_trampoline(mm)?;
 
     let entry = bias.wrapping_add(image.entry);
-    let (pc, base) = match start.program.interpreter()? {
-        None => (entry, 0),
+    let (pc, interpreter) = match start.program.interpreter()? {
+        None => (entry, None),
         Some(name) => {
             let found = file::in_sysroot(&name, start.sysroot);
             let linker = file::open(&found).map_err(|error| FileError::Interpreter {
@@ -98,12 +106,22 @@ pub fn load(mm: &AddressSpace, start: &Start) -> Result<Loaded, LoadError> {
             })?;
             let base = place_interpreter(mm, &linker.image)?;
             map_segments(mm, &linker, base)?;
-            (base.wrapping_add(linker.image.entry), base)
+            let pc = base.wrapping_add(linker.image.entry);
+            (pc, Some((linker.file, base)))
         }
     };
+    let base = interpreter.as_ref().map_or(0, |&(_, base)| base);
     let auxv = auxv(image, bias, base, entry);
     let sp = map_stack(mm, start, stack_size, &auxv)?;
-    Ok(Loaded { pc, sp, sigreturn })
+    let code = image.code();
+    Ok(Loaded {
+        pc,
+        sp,
+        sigreturn,
+        code: bias.wrapping_add(code.start)..bias.wrapping_add(code.end),
+        bias,
+        interpreter,
+    })
 }
 
 /// Chooses the load bias.

@@ -19,6 +19,7 @@
 
 mod access;
 pub mod calls;
+mod force;
 pub(crate) mod map;
 mod maps_text;
 mod pages;

@@ -62,6 +62,38 @@ fn mapped_memory_can_be_used_and_nothing_else() {
 }
 
 #[test]
+fn those_who_look_on_see_and_change_what_the_guest_may_not() {
+    let mm = space();
+    anonymous(&mm, A, 1, Prot::RW);
+    mm.write(A + P - 2, b"ab").unwrap();
+    mm.protect(A, P, Prot::NONE).unwrap();
+    anonymous(&mm, A + P, 1, Prot::R);
+    let mut text = [0; 3];
+    assert_eq!(mm.read(A + P - 2, &mut text), Err(Errno::EFAULT));
+    assert!(mm.peek(A + P - 2, &mut text) && &text == b"ab\0");
+    assert!(mm.poke(A + P - 1, b"xyz"));
+    assert!(mm.peek(A + P - 2, &mut text) && &text == b"axy");
+    // What was forbidden still is.
+    assert_eq!(mm.read(A + P - 1, &mut text), Err(Errno::EFAULT));
+    assert_eq!(mm.write(A + P, b"q"), Err(Errno::EFAULT));
+    // All or nothing.
+    assert!(!mm.poke(A + 2 * P - 1, b"no"));
+    assert!(!mm.peek(A + 2 * P - 1, &mut text) && !mm.peek(u64::MAX, &mut text));
+    assert!(mm.peek(A + 2 * P - 1, &mut text[..1]) && text[0] == 0);
+}
+
+#[test]
+fn a_watched_page_is_watched_after_a_change_from_outside() {
+    let mm = space();
+    anonymous(&mm, A, 1, Prot::from_bits(7));
+    assert_eq!(mm.watch(A), Watch::Protected);
+    assert!(mm.poke(A, b"new"));
+    // The guest's next store is noticed.
+    assert!(mm.store_fault(A));
+    mm.write(A, b"own").unwrap();
+}
+
+#[test]
 fn wishes_are_granted_where_there_is_room() {
     let mm = space();
     let near = |addr| mm.map(&Request::anonymous(Place::Near(addr), P, Prot::RW));

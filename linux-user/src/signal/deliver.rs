@@ -114,7 +114,11 @@ impl Thread {
         if action.handler <= IGNORE || self.signals.mask & bit(signal) != 0 {
             self.die(&info);
         } else {
+            let from = self.vcpu.state().pc;
             self.call_handler(&action, &info);
+            if self.end.is_none() {
+                self.note_exception(from);
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod stat;
 mod task;
 mod time;
 
+use crate::plugins::calls::{self, Request};
 use crate::strace::line::Line;
 use crate::strace::{self, Log};
 use crate::{Args, Errno, ExitStatus, Options, SysResult, Thread};
@@ -279,23 +280,39 @@ pub(crate) fn trace_start(thread: &mut Thread) {
     }
 }
 
-/// Runs the system call that the vCPU stopped at: number in a7, arguments in a0–a5.
+/// Runs the system call that the vCPU stopped at.
 pub fn dispatch(thread: &mut Thread) {
-    let x = &thread.vcpu.state().x;
-    let number = x[17];
-    let args = [x[10], x[11], x[12], x[13], x[14], x[15]];
-    let result = match find(number) {
-        Some(call) if thread.process.syscalls.strace => traced(thread, call, &args),
-        Some(call) => call.run(thread, &args),
-        None => unknown(thread, number, &args),
-    };
+    let request = Request::of(thread.vcpu.state());
+    let instruments = thread.vcpu.instruments();
+    if instruments.wants_syscalls() || instruments.wants_discontinuities() {
+        return calls::watch(thread, &request, perform);
+    }
+    let result = perform(thread, &request);
     thread.finish_syscall(result);
 }
 
-fn traced(thread: &mut Thread, call: &Call, args: &Args) -> SysResult {
+/// Does a call, and prints it if that is wanted.
+fn perform(thread: &mut Thread, request: &Request) -> SysResult {
+    let call = find(request.number);
+    match call {
+        Some(call) if thread.process.syscalls.strace => traced(thread, call, request),
+        Some(call) => run(thread, call, request),
+        None => unknown(thread, request),
+    }
+}
+
+/// Has the call made: by a plugin that wants to, or by the kernel's stand-in.
+fn run(thread: &mut Thread, call: &Call, request: &Request) -> SysResult {
+    match calls::filter(thread, request) {
+        Some(result) => result,
+        None => call.run(thread, &request.args),
+    }
+}
+
+fn traced(thread: &mut Thread, call: &Call, request: &Request) -> SysResult {
     let process = thread.process.clone();
     let log = &process.syscalls.log;
-    let mut shown = *args;
+    let mut shown = request.args;
     if call.number == RT_SIGRETURN {
         // Its argument is the frame that the stack pointer shows.
         shown[0] = thread.vcpu.state().x[2];
@@ -307,9 +324,9 @@ fn traced(thread: &mut Thread, call: &Call, args: &Args) -> SysResult {
     if matches!(call.ret, Ret::Never) {
         strace::leave_for_ever(&mut line);
         log.write(line.text());
-        return call.run(thread, args);
+        return run(thread, call, request);
     }
-    let result = call.run(thread, args);
+    let result = run(thread, call, request);
     if thread.tid != tid {
         // A forked child: the call is its parent's.
         return result;
@@ -324,16 +341,20 @@ fn traced(thread: &mut Thread, call: &Call, args: &Args) -> SysResult {
     result
 }
 
-fn unknown(thread: &mut Thread, number: u64, args: &Args) -> SysResult {
+/// A call that does not exist, unless a plugin makes it.
+fn unknown(thread: &mut Thread, request: &Request) -> SysResult {
+    let filtered = calls::filter(thread, request);
     let state = &thread.process.syscalls;
     if state.strace {
         let mut line = Line::new(&thread.process.mm);
         line.put(&state.log.prefix(thread.tid));
-        strace::unknown(&mut line, number, args);
+        strace::unknown(&mut line, request.number, &request.args);
         state.log.write(line.text());
     }
-    state.unknown(thread.tid, number);
-    Err(Errno::ENOSYS)
+    filtered.unwrap_or_else(|| {
+        state.unknown(thread.tid, request.number);
+        Err(Errno::ENOSYS)
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,104 @@
+//! The plugins that the command line and the environment name, and their log.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, FromRawFd, RawFd};
+use std::sync::Arc;
+
+use plugin_rt::{Log, Runtime, SpecError, Specs};
+
+use crate::cli::RunOptions;
+use crate::{fail, print};
+
+/// One more plugin, which is loaded first.
+const ENVIRONMENT: &str = "QEMU_PLUGIN";
+
+/// Loads the plugins. The error is the exit status of a hartscope that is done, which has said why.
+pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Arc<Runtime>>, i32> {
+    let specs =
+        specs(env::var_os(ENVIRONMENT).as_deref(), options).map_err(|error| match error {
+            SpecError::Help => print(&format!("{error}\n")),
+            _ => fail(&error, 1),
+        })?;
+    for warning in specs.warnings() {
+        fail(warning, 0);
+    }
+    if specs.specs().is_empty() {
+        return Ok(None);
+    }
+    let log = PluginLog::new(options.log.plugin, log_fd).map_err(|error| {
+        fail(
+            &format!("cannot keep standard error for the log: {error}"),
+            1,
+        )
+    })?;
+    let runtime = vcpu::start_plugins(plugin_rt::Config {
+        system: None,
+        log: Arc::new(log),
+        check: options.check_plugins,
+    });
+    // SAFETY: the handler is a plain function.
+    unsafe { libc::atexit(run_last_callbacks) };
+    for spec in specs.specs() {
+        if let Err(error) = runtime.load(spec) {
+            return Err(fail(&error, 1));
+        }
+    }
+    Ok(Some(runtime))
+}
+
+/// What is to be loaded, in order.
+fn specs(environment: Option<&OsStr>, options: &RunOptions) -> Result<Specs, SpecError> {
+    let mut specs = Specs::default();
+    let line = options.plugins.iter().map(|option| option.as_os_str());
+    for option in environment.into_iter().chain(line) {
+        specs.add(option)?;
+    }
+    Ok(specs)
+}
+
+/// Whoever calls `exit`, a plugin or we ourselves: the last callbacks have their turn, unless the
+/// guest's end has called them already.
+extern "C" fn run_last_callbacks() {
+    if let Some(runtime) = Runtime::global() {
+        runtime.at_exit();
+    }
+}
+
+/// Where plugins' output goes: `-d plugin` turns it on.
+struct PluginLog {
+    fd: Option<RawFd>,
+}
+
+impl PluginLog {
+    /// By way of `fd`, or of a standard error that stays when the guest closes its own.
+    fn new(on: bool, fd: Option<RawFd>) -> io::Result<PluginLog> {
+        let fd = match fd {
+            _ if !on => None,
+            Some(fd) => Some(fd),
+            None => {
+                let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+                Some(linux_user::own_descriptor(File::from(stderr))?)
+            }
+        };
+        Ok(PluginLog { fd })
+    }
+}
+
+impl Log for PluginLog {
+    fn is_on(&self) -> bool {
+        self.fd.is_some()
+    }
+
+    fn write(&self, text: &[u8]) {
+        if let Some(fd) = self.fd {
+            // SAFETY: the descriptor stays open for ever, and is not closed here.
+            let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+            // Text that cannot be written is lost.
+            let _ = file.write_all(text);
+        }
+    }
+}
