@@ -191,6 +191,7 @@ impl Guest {
     fn step(&mut self, program: &Program) -> BlockEnd {
         let one = Limits {
             max_insns: 1,
+            enough_insns: u32::MAX,
             superblocks: false,
             fold: true,
         };

@@ -21,6 +21,8 @@ use crate::state::Mode;
 pub struct Limits {
     /// Most guest instructions in one superblock; at least 1.
     pub max_insns: u32,
+    /// How many are enough: no jump or branch is followed from there on.
+    pub enough_insns: u32,
     /// Whether jumps are followed at all; without, a block is a plain block.
     pub superblocks: bool,
     /// Whether registers whose value is known are constants. Not where callbacks change registers.
@@ -30,7 +32,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_insns: 36,
+            max_insns: 200,
+            enough_insns: 24,
             superblocks: true,
             fold: true,
         }
@@ -63,7 +66,11 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
     front.open_plain_block();
     loop {
         let closes_loop = front.visited(front.pc);
-        if closes_loop || front.block.n_insns >= limits.max_insns.max(1) {
+        let limit = match front.plain_insns {
+            0 => limits.enough_insns.min(limits.max_insns),
+            _ => limits.max_insns,
+        };
+        if closes_loop || front.block.n_insns >= limit.max(1) {
             front.jump_out(front.pc, closes_loop);
             break;
         }

@@ -161,6 +161,7 @@ fn plain_blocks_count_their_instructions() {
 fn the_limit_ends_a_block_with_an_exit_that_does_not_poll() {
     let limits = Limits {
         max_insns: 3,
+        enough_insns: u32::MAX,
         superblocks: true,
         fold: true,
     };

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use epoch::sync::Mutex;
 use epoch::Domain;
+use epoch::sync::Mutex;
 use plugin_rt::InstrumentationSet;
 use plugin_rt::Runtime as Plugins;
 use scoreboard::{Areas, Board, Slot};

@@ -60,11 +60,7 @@ impl Translator {
 
     /// The block of `key`: found in the cache, or translated and inserted.
     #[inline]
-    pub(crate) fn obtain<'a>(
-        &mut self,
-        tools: Tools<'a, '_>,
-        key: Key,
-    ) -> Result<&'a Tb, Missing> {
+    pub(crate) fn obtain<'a>(&mut self, tools: Tools<'a, '_>, key: Key) -> Result<&'a Tb, Missing> {
         match tools.engine.cache().lookup(tools.online, key) {
             Some(tb) => Ok(tb),
             None if self.is_first_time(&tools, key) => self.decode(&tools, key),
@@ -195,6 +191,7 @@ impl Translator {
     fn plain(&mut self, tools: &mut Tools<'_, '_>, key: Key, insns: u32, begun: bool) -> bool {
         let limits = Limits {
             max_insns: insns,
+            enough_insns: u32::MAX,
             superblocks: false,
             fold: false,
         };

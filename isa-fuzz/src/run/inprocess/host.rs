@@ -156,6 +156,7 @@ impl HostBackend {
 fn interpret_one(state: &mut CpuState, space: &mut Space) -> Stop {
     let one = Limits {
         max_insns: 1,
+        enough_insns: u32::MAX,
         superblocks: false,
         fold: true,
     };
