@@ -23,6 +23,59 @@ pub(crate) enum Callback<ById, ByUserdata> {
     Userdata(ByUserdata, Userdata),
 }
 
+/// A function that a plugin has passed, of whatever shape.
+pub(crate) type Function = Option<unsafe extern "C" fn()>;
+
+/// Shapes of functions.
+pub(crate) trait FromFunction: Sized {
+    /// The function in its own shape.
+    ///
+    /// # Safety
+    ///
+    /// It is of that shape.
+    unsafe fn from_function(function: unsafe extern "C" fn()) -> Self;
+}
+
+impl<ById: FromFunction, ByUserdata: FromFunction> Callback<ById, ByUserdata> {
+    /// What a plugin of a version has passed.
+    ///
+    /// # Safety
+    ///
+    /// The function is of the shape that goes with the version.
+    pub(crate) unsafe fn of(
+        version: i32,
+        function: unsafe extern "C" fn(),
+        userdata: Userdata,
+    ) -> Self {
+        // SAFETY: as the caller promises.
+        unsafe {
+            match version {
+                ..=6 => Callback::Id(ById::from_function(function)),
+                7.. => Callback::Userdata(ByUserdata::from_function(function), userdata),
+            }
+        }
+    }
+}
+
+/// Shapes that are function pointers.
+macro_rules! shapes {
+    ($($shape:ty),* $(,)?) => {$(
+        impl FromFunction for $shape {
+            unsafe fn from_function(function: unsafe extern "C" fn()) -> Self {
+                // SAFETY: from one function pointer to another; the caller vouches for the shape.
+                unsafe { std::mem::transmute::<unsafe extern "C" fn(), $shape>(function) }
+            }
+        }
+    )*};
+}
+
+#[rustfmt::skip]
+shapes!(
+    SimpleById, SimpleByUserdata, VcpuById, VcpuByUserdata, TbTransById, TbTransByUserdata,
+    DisconById, DisconByUserdata, SyscallById, SyscallByUserdata, FilterById, FilterByUserdata,
+    SyscallRetById, SyscallRetByUserdata,
+);
+
 pub(crate) type SimpleById = unsafe extern "C" fn(id: u64);
 pub(crate) type SimpleByUserdata = unsafe extern "C" fn(Userdata);
 /// `flush`, and the end of an uninstall or a reset.

@@ -10,6 +10,7 @@
 
 pub mod abi;
 mod callbacks;
+mod clobbers;
 pub mod current;
 mod fill;
 mod guest;

@@ -6,10 +6,23 @@
 
 pub mod context;
 
+mod access;
+mod block;
+mod events;
+mod instrument;
+mod lifecycle;
+
 mod boards;
+mod glib;
 mod memory;
 mod misc;
 mod registers;
+
+use std::sync::Arc;
+
+use crate::misuse;
+use crate::plugin::{PluginId, VERSIONS};
+use crate::runtime::Runtime;
 
 /// An exported function.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +55,11 @@ pub(crate) use export;
 /// Every exported function.
 pub fn exports() -> impl Iterator<Item = &'static Export> {
     [
+        lifecycle::EXPORTS,
+        events::EXPORTS,
+        instrument::EXPORTS,
+        block::EXPORTS,
+        access::EXPORTS,
         registers::EXPORTS,
         memory::EXPORTS,
         boards::EXPORTS,
@@ -49,4 +67,37 @@ pub fn exports() -> impl Iterator<Item = &'static Export> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// The runtime that the plugin was loaded into.
+fn host() -> &'static Arc<Runtime> {
+    match Runtime::global() {
+        Some(runtime) => runtime,
+        None => unreachable!("plugins are loaded by the runtime"),
+    }
+}
+
+/// The version that the plugin with this id was built for.
+fn of_plugin(function: &str, id: PluginId) -> i32 {
+    match host().registry().plugin(id) {
+        Ok(plugin) => plugin.version(),
+        Err(_) => no_plugin(function, id),
+    }
+}
+
+fn no_plugin(function: &str, id: PluginId) -> ! {
+    misuse::breach(
+        function,
+        format_args!(
+            "{} is no plugin's id; pass the one that qemu_plugin_install was given, while the plugin \
+             is installed",
+            id.0
+        ),
+    )
+}
+
+/// The version that the plugin whose callback is running was built for; the newest outside of
+/// callbacks.
+fn current_version() -> i32 {
+    context::current().map_or(*VERSIONS.end(), |context| context.plugin.version())
 }
