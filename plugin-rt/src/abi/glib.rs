@@ -4,7 +4,8 @@
 //! is looked for in the process when an array is first needed, and kept from being unloaded. There is
 //! no glib here otherwise.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::mem::transmute;
 use std::ptr;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -50,12 +51,18 @@ impl Array {
     }
 }
 
+type ArrayNew =
+    unsafe extern "C" fn(zero_terminated: c_int, clear: c_int, size: c_uint) -> *mut Array;
+type ArrayAppend = unsafe extern "C" fn(*mut Array, *const c_void, len: c_uint) -> *mut Array;
+type BytesAppend = unsafe extern "C" fn(*mut Array, *const u8, len: c_uint) -> *mut Array;
+type BytesSetSize = unsafe extern "C" fn(*mut Array, len: c_uint) -> *mut Array;
+
 /// The functions that are needed.
 pub(super) struct Glib {
-    array_new: unsafe extern "C" fn(zero_terminated: c_int, clear: c_int, size: c_uint) -> *mut Array,
-    array_append: unsafe extern "C" fn(*mut Array, *const c_void, c_uint) -> *mut Array,
-    bytes_append: unsafe extern "C" fn(*mut Array, *const u8, c_uint) -> *mut Array,
-    bytes_set_size: unsafe extern "C" fn(*mut Array, c_uint) -> *mut Array,
+    array_new: ArrayNew,
+    array_append: ArrayAppend,
+    bytes_append: BytesAppend,
+    bytes_set_size: BytesSetSize,
 }
 
 static FOUND: AtomicPtr<Glib> = AtomicPtr::new(ptr::null_mut());
@@ -78,24 +85,73 @@ pub(super) fn glib(function: &str) -> &'static Glib {
 
 #[cold]
 fn find() -> Option<&'static Glib> {
-    const FILE: &CStr = c"libglib-2.0.so.0";
-    // Plugins are loaded with their libraries to themselves, so that only asking by name finds
-    // them. The last resort is for a plugin that finds glib as late as we do.
-    let open = |flags| {
-        // SAFETY: opens a library by name; glib's has nothing to run that could hurt.
-        unsafe { libc::dlopen(FILE.as_ptr(), libc::RTLD_NOW | flags) }
-    };
-    let candidates = [
-        || libc::RTLD_DEFAULT,
-        || open(libc::RTLD_NOLOAD),
-        || open(0),
-    ];
-    fn in_order<F, T>(open: F) -> T
-    where
-        F: FnOnce() -> T,
-    {
-        open()
+    // Plugins have their libraries to themselves, so that asking by name finds what asking for a
+    // function in general does not. The last resort is for a plugin that has no glib yet.
+    let glib = Glib::in_library(libc::RTLD_DEFAULT)
+        .or_else(|| Glib::in_library(open(libc::RTLD_NOLOAD)))
+        .or_else(|| Glib::in_library(open(0)))?;
+    let glib = Box::leak(Box::new(glib));
+    // Release: pairs with the Acquire in `glib`. Another thread may have found the same.
+    FOUND.store(glib, Release);
+    Some(glib)
+}
+
+/// Never closed, so that the functions stay. Null, which means any library, if there is none.
+fn open(flags: c_int) -> *mut c_void {
+    // SAFETY: opens a library by name; glib's has nothing to run that could hurt.
+    unsafe { libc::dlopen(c"libglib-2.0.so.0".as_ptr(), libc::RTLD_NOW | flags) }
+}
+
+impl Glib {
+    fn in_library(library: *mut c_void) -> Option<Glib> {
+        let symbol = |name: &CStr| {
+            // SAFETY: `library` is open.
+            let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+            (!found.is_null()).then_some(found)
+        };
+        // SAFETY: these are glib's functions, whose types have been the same since glib 2.0.
+        unsafe {
+            Some(Glib {
+                array_new: transmute::<*mut c_void, ArrayNew>(symbol(c"g_array_new")?),
+                array_append: transmute::<*mut c_void, ArrayAppend>(symbol(
+                    c"g_array_append_vals",
+                )?),
+                bytes_append: transmute::<*mut c_void, BytesAppend>(symbol(
+                    c"g_byte_array_append",
+                )?),
+                bytes_set_size: transmute::<*mut c_void, BytesSetSize>(symbol(
+                    c"g_byte_array_set_size",
+                )?),
+            })
+        }
     }
-    let _ = (candidates, in_order::<fn() -> *mut c_void, *mut c_void>);
-    None
+
+    /// A new `GArray` with these elements, and a zero element behind the last, which does not count.
+    pub(super) fn array_of<T: Copy>(&self, elements: &[T]) -> *mut Array {
+        // SAFETY: as glib wants it; the elements are plain data of the size that it is told.
+        unsafe {
+            let array = (self.array_new)(1, 0, size_of::<T>() as c_uint);
+            (self.array_append)(array, elements.as_ptr().cast(), elements.len() as c_uint)
+        }
+    }
+
+    /// Appends to a `GByteArray`.
+    ///
+    /// # Safety
+    ///
+    /// `array` is one that nobody else uses meanwhile.
+    pub(super) unsafe fn append(&self, array: *mut Array, bytes: &[u8]) {
+        // SAFETY: as the caller promises.
+        unsafe { (self.bytes_append)(array, bytes.as_ptr(), bytes.len() as c_uint) };
+    }
+
+    /// Makes a `GByteArray` so long. New bytes are undefined.
+    ///
+    /// # Safety
+    ///
+    /// `array` is one that nobody else uses meanwhile.
+    pub(super) unsafe fn set_size(&self, array: *mut Array, len: c_uint) {
+        // SAFETY: as the caller promises.
+        unsafe { (self.bytes_set_size)(array, len) };
+    }
 }
