@@ -39,11 +39,6 @@ pub(crate) fn questionable(function: &str, what: impl Display) {
     }
 }
 
-/// Whether misuse that is expensive to find is to be looked for.
-pub(crate) fn is_checked() -> bool {
-    Runtime::global().is_some_and(|runtime| runtime.config().check)
-}
-
 fn caller() -> Option<context::Running> {
     context::current().map(|context| context.plugin)
 }

@@ -16,7 +16,6 @@ use crate::lifecycle::Phase;
 use crate::plugin::{Plugin, PluginId};
 use crate::published::Published;
 use crate::sets::{Member, Sets};
-use crate::table::Table;
 
 /// What vCPUs see.
 #[derive(Default)]

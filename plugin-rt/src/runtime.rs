@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use epoch::sync::{Mutex, MutexGuard};
 use epoch::{Domain, Participant};
 use scoreboard::Areas;
 
+use crate::abi::boards;
 use crate::abi::context::{self, Kind};
 use crate::callbacks::{Callback, Callbacks, List, Simple};
 use crate::current;
@@ -50,6 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Plugins and those who are called by them. One per process.
 pub struct Runtime {
+    this: Weak<Runtime>,
     config: Config,
     areas: Arc<Areas>,
     domain: Mutex<Arc<Domain>>,
@@ -65,12 +67,13 @@ pub struct Runtime {
     named: Named,
 }
 
-static GLOBAL: AtomicPtr<Arc<Runtime>> = AtomicPtr::new(ptr::null_mut());
+static GLOBAL: OnceLock<Arc<Runtime>> = OnceLock::new();
 
 impl Runtime {
-    /// The process's runtime from now on: plugins find it without being told.
+    /// A runtime. The first one is the process's: plugins find it without being told.
     pub fn start(config: Config, areas: Arc<Areas>, domain: Arc<Domain>) -> Arc<Runtime> {
-        let runtime = Arc::new(Runtime {
+        let runtime = Arc::new_cyclic(|this| Runtime {
+            this: Weak::clone(this),
             config,
             areas,
             domain: Mutex::new(domain),
@@ -83,10 +86,7 @@ impl Runtime {
             exited: AtomicBool::new(false),
             named: Named::default(),
         });
-        // Leaked: plugins may look for it for as long as the process lives.
-        let global = Box::leak(Box::new(Arc::clone(&runtime)));
-        // Release: pairs with the Acquire in `global`.
-        if GLOBAL.swap(global, Ordering::Release).is_null() {
+        if GLOBAL.set(Arc::clone(&runtime)).is_ok() {
             // SAFETY: the function may be called at any time.
             unsafe { libc::atexit(on_exit) };
         }
@@ -96,10 +96,7 @@ impl Runtime {
     /// The process's runtime, if it has one.
     #[inline]
     pub fn global() -> Option<&'static Arc<Runtime>> {
-        // Acquire: pairs with the Release in `start`.
-        let global = GLOBAL.load(Ordering::Acquire);
-        // SAFETY: null, or leaked by `start`.
-        unsafe { global.as_ref() }
+        GLOBAL.get()
     }
 
     /// What it was made of.
@@ -187,7 +184,7 @@ impl Runtime {
     }
 
     fn end(&self, may_wait: bool) {
-        if self.exited.swap(true, Ordering::Relaxed) {
+        if self.exited.swap(true, Relaxed) {
             return;
         }
         let callbacks = self.registry.lock().keep_only_at_exit(&self.published);
@@ -231,8 +228,7 @@ impl Runtime {
     pub fn after_fork(&self, domain: Arc<Domain>) {
         // The parent's is leaked: its other participants will never move.
         std::mem::forget(std::mem::replace(&mut *self.domain.lock(), domain));
-        *self.nudge.lock() = None;
-        self.exited.store(false, Ordering::Relaxed);
+        self.exited.store(false, Relaxed);
         let own = current::index();
         self.vcpus.lock().retain(|&vcpu| Some(vcpu) == own);
         // Grace periods of before will never end here. They begin again.
@@ -277,12 +273,12 @@ impl Runtime {
 
     /// After a grace period a plugin's last callback has returned.
     fn retire(&self, id: PluginId, request: Request) {
-        let job = move || {
-            if let Some(runtime) = Runtime::global() {
+        let this = Weak::clone(&self.this);
+        self.domain().retire(Box::new(move || {
+            if let Some(runtime) = this.upgrade() {
                 runtime.complete(id, request);
             }
-        };
-        self.domain().retire(Box::new(job));
+        }));
     }
 
     /// A plugin's last callback has returned.
@@ -302,12 +298,14 @@ impl Runtime {
                 context::run_own(plugin.slot(), kind, || callback.call(id));
             }
         };
+        boards::code_has_ended(id);
         call(Kind::Flush, ending.flush);
         call(Kind::Completion, ending.completion);
         if request == Request::Uninstall {
             // Its destructors may still log something.
             let library = self.registry.lock().remove(id);
             context::run_own(plugin.slot(), Kind::Completion, || drop(library));
+            boards::forget(id);
             let _registry = self.registry.lock();
             self.table.remove(&plugin);
         }

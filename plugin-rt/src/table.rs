@@ -1,8 +1,11 @@
 //! Plugins by slot: what a callback's context says is looked up without a lock.
+//!
+//! Whoever looks up a slot has learnt of it from a callback's subscription, by way of a publication that
+//! came after the slot was filled. So a slot's own loads and stores need no ordering.
 
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use crate::plugin::Plugin;
 
@@ -25,23 +28,20 @@ impl Table {
     /// Puts in the plugin that `make` makes for a free slot.
     pub(crate) fn insert(&self, make: impl FnOnce(u16) -> Arc<Plugin>) -> Option<Arc<Plugin>> {
         let mut slots = self.slots.iter();
-        // Relaxed: whoever changes a slot holds the registry's lock, as the caller does.
-        let free = slots.position(|slot| slot.load(Ordering::Relaxed).is_null())?;
+        let free = slots.position(|slot| slot.load(Relaxed).is_null())?;
         let plugin = make(free as u16);
-        // Release: pairs with the Acquire in `get`.
-        self.slots[free].store(Arc::as_ptr(&plugin).cast_mut(), Ordering::Release);
+        self.slots[free].store(Arc::as_ptr(&plugin).cast_mut(), Relaxed);
         Some(plugin)
     }
 
     /// The plugin in a slot. It lives as long as one of its callbacks runs.
     #[inline]
     pub(crate) fn get(&self, slot: u16) -> Option<NonNull<Plugin>> {
-        // Acquire: pairs with the Release in `insert`.
-        NonNull::new(self.slots.get(usize::from(slot))?.load(Ordering::Acquire))
+        NonNull::new(self.slots.get(usize::from(slot))?.load(Relaxed))
     }
 
     /// Empties the plugin's slot.
     pub(crate) fn remove(&self, plugin: &Plugin) {
-        self.slots[usize::from(plugin.slot())].store(ptr::null_mut(), Ordering::Relaxed);
+        self.slots[usize::from(plugin.slot())].store(ptr::null_mut(), Relaxed);
     }
 }

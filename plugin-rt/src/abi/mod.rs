@@ -12,7 +12,7 @@ mod events;
 mod instrument;
 mod lifecycle;
 
-mod boards;
+pub(crate) mod boards;
 mod glib;
 mod memory;
 mod misc;

@@ -3,7 +3,8 @@
 //! 1. A published value never changes. Replacing it publishes another one; readers go on with the
 //!    one they hold.
 //! 2. A vCPU reads through its own [`Reader`], which it [`refresh`](Reader::refresh)es at quiescent
-//!    points; in between, reading is a plain pointer dereference.
+//!    points; in between, reading is a plain pointer dereference. Refreshing writes to no shared memory
+//!    unless there is a newer value.
 //! 3. Replaced values are dropped on any thread, at any time after the last reader let go. So they
 //!    hold no code to run on drop that belongs to somebody else (a plugin): what must happen last
 //!    and once is a job of the epoch domain, retired *after* the publication.
@@ -17,10 +18,10 @@ use std::sync::Arc;
 #[cfg(hartscope_loom)]
 mod modelled;
 #[cfg(hartscope_loom)]
-use modelled::Slot;
+use modelled::{Cache, Slot};
 
 #[cfg(not(hartscope_loom))]
-use arc_swap::ArcSwap as Slot;
+use arc_swap::{ArcSwap as Slot, Cache};
 
 /// The place where a value is published.
 pub struct Published<T> {
@@ -47,25 +48,40 @@ impl<T> Published<T> {
 
     /// A reader's handle, fresh.
     pub fn reader(self: &Arc<Self>) -> Reader<T> {
+        let mut cache = Cache::new(Source(Arc::clone(self)));
         Reader {
-            held: self.load(),
-            published: Arc::clone(self),
+            held: Arc::clone(cache.load()),
+            cache,
         }
+    }
+}
+
+/// Where a cache looks for newer values.
+struct Source<T>(Arc<Published<T>>);
+
+impl<T> Deref for Source<T> {
+    type Target = Slot<T>;
+
+    fn deref(&self) -> &Slot<T> {
+        &self.0.slot
     }
 }
 
 /// One thread's view of a [`Published`] value: stands still until refreshed.
 pub struct Reader<T> {
-    published: Arc<Published<T>>,
+    cache: Cache<Source<T>, Arc<T>>,
     held: Arc<T>,
 }
 
 impl<T> Reader<T> {
     /// Moves to the newest value; gives whether that is another one.
+    #[inline]
     pub fn refresh(&mut self) -> bool {
-        let newest = self.published.load();
-        let changed = !Arc::ptr_eq(&newest, &self.held);
-        self.held = newest;
+        let newest = self.cache.load();
+        let changed = !Arc::ptr_eq(newest, &self.held);
+        if changed {
+            self.held = Arc::clone(newest);
+        }
         changed
     }
 }
@@ -73,6 +89,7 @@ impl<T> Reader<T> {
 impl<T> Deref for Reader<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.held
     }

@@ -4,10 +4,11 @@
 //! until the slot is dropped, and each holds a cell that publishing writes and loading reads, so
 //! that loom sees whether a reader may look inside. A mutex would add orderings that hide bugs.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex as UntrackedMutex, PoisonError};
 
 use epoch::ordering;
-use epoch::sync::atomic::AtomicPtr;
+use epoch::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use epoch::sync::cell::UnsafeCell;
 
 struct Snapshot<T> {
@@ -57,6 +58,11 @@ impl<T> Slot<T> {
     }
 
     pub(super) fn load_full(&self) -> Arc<T> {
+        self.load().1
+    }
+
+    /// The newest value, and what tells it from others.
+    fn load(&self) -> (*const Snapshot<T>, Arc<T>) {
         // Acquire: pairs with the Release in `store`; the snapshot's contents are complete.
         let snapshot = self
             .current
@@ -66,7 +72,39 @@ impl<T> Slot<T> {
         snapshot.contents.with(|contents| {
             // SAFETY: written before the snapshot was published, which loom checks.
             let contents = unsafe { &*contents };
-            contents.clone().expect("a published snapshot has contents")
+            let contents = contents.clone();
+            (
+                std::ptr::from_ref(snapshot),
+                contents.expect("a published snapshot has contents"),
+            )
         })
+    }
+}
+
+/// A reader's copy, replaced when there is a newer one.
+pub(super) struct Cache<S, A> {
+    source: S,
+    held: A,
+    /// What tells the held value from others. An address only.
+    token: usize,
+}
+
+impl<T, S: Deref<Target = Slot<T>>> Cache<S, Arc<T>> {
+    pub(super) fn new(source: S) -> Self {
+        let (token, held) = source.load();
+        Cache {
+            source,
+            held,
+            token: token.addr(),
+        }
+    }
+
+    pub(super) fn load(&mut self) -> &Arc<T> {
+        // Relaxed: only whether it has changed. If so, `load` acquires.
+        if self.source.current.load(Relaxed).addr() != self.token {
+            let (token, held) = self.source.load();
+            (self.token, self.held) = (token.addr(), held);
+        }
+        &self.held
     }
 }
