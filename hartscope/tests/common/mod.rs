@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod elf;
+pub mod plugins;
 pub mod process;
 
 use std::ffi::OsStr;
