@@ -70,6 +70,11 @@ pub struct U64 {
     offset: usize,
 }
 
+/// Plugins are about to be told of a vCPU: they may use its elements from now on, and those of all
+/// vCPUs with lower numbers, which may be a little late with this. To be called by
+/// `Runtime::vcpu_begins`, before the callbacks.
+pub(crate) fn vcpu_begins(_areas: &Areas, _index: u32) {}
+
 fn all() -> impl Iterator<Item = &'static Scoreboard> {
     // Acquire: pairs with the Release in `new_scoreboard`.
     let mut next = NEWEST.load(Acquire).cast_const();

@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char};
 
 use translate::CpuState;
 
-use super::context::{self, Context, NO_REGS, RW_REGS};
+use super::context::{self, Context, Kind, NO_REGS, RW_REGS};
 use super::glib::{Array, glib};
 use super::{Export, export};
 use crate::current;
@@ -256,6 +256,12 @@ impl Outcome {
     }
 }
 
+/// Up to version 4 nobody had to say so.
+fn may_read(context: Context) -> bool {
+    let in_code = matches!(context.kind, Kind::Exec | Kind::Memory);
+    context.flags != NO_REGS || in_code && context.plugin.reads_registers_anywhere()
+}
+
 /// Appends the register's value to a `GByteArray`.
 ///
 /// # Safety
@@ -270,7 +276,7 @@ pub(crate) unsafe extern "C" fn qemu_plugin_read_register(
     let (context, state) = caller(NAME);
     let found = handle.resolve();
     let version = found.map_or(context.plugin.version(), |(version, _)| version);
-    let outcome = if context.flags == NO_REGS {
+    let outcome = if !may_read(context) {
         questionable(
             NAME,
             "registers cannot be read here; register the callback with QEMU_PLUGIN_CB_R_REGS",
