@@ -21,6 +21,7 @@ mod misuse;
 mod plugin;
 pub mod published;
 mod registry;
+mod rfc2018;
 mod runtime;
 mod set;
 mod sets;

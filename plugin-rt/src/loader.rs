@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-use crate::plugin::{Arguments, PluginId, VERSIONS};
+use crate::plugin::{Arguments, Interface, PluginId, VERSIONS};
+use crate::rfc2018;
 use crate::runtime::SystemInfo;
 
 /// Why a plugin was not loaded.
@@ -54,6 +55,12 @@ pub enum Reason {
         /// The plugin, which is still there.
         id: PluginId,
     },
+    /// `plugin_init` did not want to.
+    #[error("plugin_init returned false")]
+    Init {
+        /// The plugin, which is still there.
+        id: PluginId,
+    },
 }
 
 /// `qemu_info_t`, which lives as long as `qemu_plugin_install` runs.
@@ -84,8 +91,17 @@ type InstallFn =
 /// A library that is a plugin, as far as can be seen without running it.
 pub(crate) struct Candidate {
     pub(crate) library: Library,
-    pub(crate) version: i32,
-    install: InstallFn,
+    pub(crate) interface: Interface,
+    pub(crate) begin: Begin,
+}
+
+/// How to let a plugin begin.
+#[derive(Clone, Copy)]
+pub(crate) enum Begin {
+    /// `qemu_plugin_install`
+    Install(InstallFn),
+    /// `plugin_init`
+    Init(rfc2018::Functions),
 }
 
 impl Candidate {
@@ -97,30 +113,59 @@ impl Candidate {
         // SAFETY: by the interface, the symbol is a function of this type.
         let install = unsafe { library.get::<InstallFn>(c"qemu_plugin_install") }
             .map(|symbol| *symbol)
-            .map_err(|_| Reason::NoInstall)?;
-        // SAFETY: by the interface, the symbol is an `int`.
-        let version = unsafe { library.get::<*const c_int>(c"qemu_plugin_version") }
-            .map_err(|_| Reason::NoVersion)?;
-        // SAFETY: as above.
-        let version = unsafe { **version };
-        match version {
-            _ if version < *VERSIONS.start() => Err(Reason::TooOld(version)),
-            _ if version > *VERSIONS.end() => Err(Reason::TooNew(version)),
-            _ => Ok(Candidate {
-                library,
-                version,
-                install,
-            }),
-        }
+            .ok();
+        let (interface, begin) = match (install, rfc2018::Functions::of(&library)) {
+            (Some(install), _) => {
+                let version = version_of(&library)?;
+                (Interface::Qemu { version }, Begin::Install(install))
+            }
+            (None, Some(functions)) => (Interface::Rfc2018(functions), Begin::Init(functions)),
+            (None, None) => return Err(Reason::NoInstall),
+        };
+        Ok(Candidate {
+            library,
+            interface,
+            begin,
+        })
     }
+}
 
-    /// How to let it install itself.
-    pub(crate) fn installer(&self) -> impl FnOnce(PluginId, &Info, &Arguments) -> i32 + use<> {
-        let install = self.install;
-        // SAFETY: the library stays open, as the id says; the information lives during the call, the
-        // arguments as long as the plugin.
-        move |id, info, arguments| unsafe {
-            install(id.0, info, arguments.argc(), arguments.argv())
+/// The version that a library says it was built for, if that is a known one.
+fn version_of(library: &Library) -> Result<i32, Reason> {
+    // SAFETY: by the interface, the symbol is an `int`.
+    let version = unsafe { library.get::<*const c_int>(c"qemu_plugin_version") }
+        .map_err(|_| Reason::NoVersion)?;
+    // SAFETY: as above.
+    let version = unsafe { **version };
+    match version {
+        _ if version < *VERSIONS.start() => Err(Reason::TooOld(version)),
+        _ if version > *VERSIONS.end() => Err(Reason::TooNew(version)),
+        _ => Ok(version),
+    }
+}
+
+impl Begin {
+    /// Lets the plugin begin, whose library is open; gives what speaks against it.
+    pub(crate) fn run(
+        self,
+        id: PluginId,
+        info: &Info,
+        arguments: &Arguments,
+        texts: &[OsString],
+    ) -> Result<(), Reason> {
+        match self {
+            Begin::Install(install) => {
+                // SAFETY: by the interface; the information lives during the call, the arguments as
+                // long as the plugin.
+                match unsafe { install(id.0, info, arguments.argc(), arguments.argv()) } {
+                    0 => Ok(()),
+                    code => Err(Reason::Install { code, id }),
+                }
+            }
+            Begin::Init(functions) => match functions.init(texts) {
+                true => Ok(()),
+                false => Err(Reason::Init { id }),
+            },
         }
     }
 }

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::rfc2018;
+
 /// Names a plugin to itself and to the runtime; never 0, never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
@@ -19,9 +21,18 @@ pub struct Plugin {
     id: PluginId,
     slot: u16,
     path: OsString,
-    version: i32,
+    interface: Interface,
     arguments: Arguments,
     lists_registers: AtomicBool,
+}
+
+/// How a plugin talks to the runtime.
+#[derive(Clone, Copy)]
+pub(crate) enum Interface {
+    /// By `qemu-plugin.h` of a version.
+    Qemu { version: i32 },
+    /// By the interface of 2018.
+    Rfc2018(rfc2018::Functions),
 }
 
 impl Plugin {
@@ -29,14 +40,14 @@ impl Plugin {
         id: PluginId,
         slot: u16,
         path: &OsStr,
-        version: i32,
+        interface: Interface,
         arguments: Arguments,
     ) -> Plugin {
         Plugin {
             id,
             slot,
             path: path.to_owned(),
-            version,
+            interface,
             arguments,
             lists_registers: AtomicBool::new(false),
         }
@@ -52,9 +63,20 @@ impl Plugin {
         self.slot
     }
 
-    /// The version of the interface that it was built for.
+    /// The version of the interface that it was built for; 0 for the one of 2018.
     pub fn version(&self) -> i32 {
-        self.version
+        match self.interface {
+            Interface::Qemu { version } => version,
+            Interface::Rfc2018(_) => rfc2018::VERSION,
+        }
+    }
+
+    /// Its functions, if it is a plugin by the interface of 2018.
+    pub(crate) fn rfc2018(&self) -> Option<rfc2018::Functions> {
+        match self.interface {
+            Interface::Qemu { .. } => None,
+            Interface::Rfc2018(functions) => Some(functions),
+        }
     }
 
     /// The path that it was loaded by.
@@ -80,7 +102,7 @@ impl Plugin {
 
     /// Whether callbacks that are registered without access to registers get it all the same.
     pub(crate) fn reads_registers_anywhere(&self) -> bool {
-        self.version <= 4 && self.lists_registers.load(Relaxed)
+        self.version() <= 4 && self.lists_registers.load(Relaxed)
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use libloading::os::unix::Library;
 use tb_cache::SetId;
 
-use crate::callbacks::{Callbacks, List, Simple, Subscriber};
+use crate::callbacks::{Callbacks, List, Simple, Subscriber, TbTrans};
 use crate::lifecycle::Phase;
 use crate::plugin::{Plugin, PluginId};
 use crate::published::Published;
@@ -30,7 +30,7 @@ struct Entry {
     plugin: Arc<Plugin>,
     phase: Phase,
     library: Library,
-    /// How often it has been reset.
+    /// How often what it has put into blocks was to be forgotten.
     generation: u32,
     /// Whether it is in the instrumentation set.
     instruments: bool,
@@ -133,6 +133,26 @@ impl Registry {
         if let Ok(entry) = self.entry(id) {
             entry.phase.installed();
         }
+        self.publish(to);
+    }
+
+    /// Subscribes a plugin that is being loaded to `tb_trans`.
+    pub(crate) fn subscribes_to_blocks(&mut self, id: PluginId, callback: TbTrans) {
+        if let Ok(entry) = self.entry(id) {
+            entry.instruments = true;
+            let subscriber = Subscriber::of(&entry.plugin);
+            self.callbacks.tb_trans.set(subscriber, Some(callback));
+        }
+    }
+
+    /// What a plugin has put into blocks so far is to be forgotten.
+    pub(crate) fn renew(&mut self, id: PluginId, to: &Published<Snapshot>) {
+        let Ok(entry) = self.entry(id) else {
+            return;
+        };
+        let old = entry.member();
+        entry.generation += 1;
+        self.sets.forget(old);
         self.publish(to);
     }
 

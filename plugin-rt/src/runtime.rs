@@ -136,13 +136,12 @@ impl Runtime {
             reason,
         };
         let candidate = Candidate::open(&spec.path).map_err(refused)?;
-        let version = candidate.version;
-        let install = candidate.installer();
+        let (interface, begin) = (candidate.interface, candidate.begin);
         let arguments = Arguments::new(&spec.arguments);
         let plugin = {
             let mut registry = self.registry.lock();
             let id = new_id(&registry);
-            let make = |slot| Arc::new(Plugin::new(id, slot, &spec.path, version, arguments));
+            let make = |slot| Arc::new(Plugin::new(id, slot, &spec.path, interface, arguments));
             let plugin = self
                 .table
                 .insert(make)
@@ -152,16 +151,21 @@ impl Runtime {
         };
         let id = plugin.id();
         let info = Info::new(self.config.system);
-        let code = self.visit(|| {
+        let begun = self.visit(|| {
             context::run_own(plugin.slot(), Kind::Install, || {
-                install(id, &info, plugin.arguments())
+                begin.run(id, &info, plugin.arguments(), &spec.arguments)
             })
         });
-        if code != 0 {
-            self.registry.lock().install_failed(id);
-            return Err(refused(Reason::Install { code, id }));
+        let mut registry = self.registry.lock();
+        if let Err(reason) = begun {
+            registry.install_failed(id);
+            return Err(refused(reason));
         }
-        self.registry.lock().installed(id, &self.published);
+        if let Some(functions) = plugin.rfc2018() {
+            registry.subscribes_to_blocks(id, functions.subscription());
+        }
+        registry.installed(id, &self.published);
+        drop(registry);
         self.nudge();
         Ok(id)
     }
@@ -325,6 +329,12 @@ impl Runtime {
             self.nudge();
         }
         Ok(())
+    }
+
+    /// Blocks are shown to the plugin again.
+    pub(crate) fn show_anew(&self, id: PluginId) {
+        self.registry.lock().renew(id, &self.published);
+        self.nudge();
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {

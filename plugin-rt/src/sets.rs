@@ -14,7 +14,7 @@ use crate::plugin::PluginId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Member {
     pub(crate) plugin: PluginId,
-    /// How often it has been reset.
+    /// How often what it had put into blocks was to be forgotten.
     pub(crate) generation: u32,
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::misuse;
 use crate::plugin::{PluginId, VERSIONS};
+use crate::rfc2018;
 use crate::runtime::Runtime;
 
 /// An exported function.
@@ -64,6 +65,7 @@ pub fn exports() -> impl Iterator<Item = &'static Export> {
         memory::EXPORTS,
         boards::EXPORTS,
         misc::EXPORTS,
+        rfc2018::EXPORTS,
     ]
     .into_iter()
     .flatten()
