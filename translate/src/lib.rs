@@ -11,6 +11,7 @@ pub mod escape;
 pub mod frontend;
 pub mod hooks;
 pub mod interp;
+pub mod lanes;
 pub mod mem;
 pub mod ops;
 pub mod passes;

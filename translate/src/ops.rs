@@ -428,6 +428,10 @@ pub struct Block {
     /// Whether points have been filled. Then somebody may count how often an instruction is begun:
     /// a request is not looked for between its point and the instruction, but behind it.
     pub instrumented: bool,
+    /// Whether somebody may look at counters in the block.
+    pub looked_at: bool,
+    /// Which counters are in lanes: see [`crate::lanes`].
+    pub lanes: crate::lanes::Offsets,
     /// Direct ways out.
     pub exits: Vec<Exit>,
     /// Where the guest bytes came from, in order of translation, adjacent runs merged.
@@ -446,6 +450,8 @@ impl Block {
         self.calls.clear();
         self.watched.clear();
         self.instrumented = false;
+        self.looked_at = false;
+        self.lanes = crate::lanes::NONE;
         self.exits.clear();
         self.ranges.clear();
         self.bytes.clear();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::lanes::Lanes;
 use crate::mem::{Access, Cause, Fault};
 
 /// Entries of a vCPU's own jump cache; a power of two.
@@ -219,6 +220,11 @@ pub struct CpuState {
     pub context: u32,
     /// What callbacks of a memory access may ask for.
     pub access: Accessed,
+    /// Which counters generated code keeps in lanes: those of the instrumentation set whose blocks run;
+    /// null for none. Set while generated code is not running.
+    pub lanes: *const Lanes,
+    /// Stands for no counter.
+    pub(crate) lane_sink: u64,
     /// Stack pointer of the innermost [`crate::escape::catch`]; 0 outside.
     pub(crate) escape: u64,
     /// Constants.
@@ -228,6 +234,9 @@ pub struct CpuState {
     /// Direct-mapped: pc bits 1–12 choose the entry.
     pub jump_cache: [JumpEntry; JUMP_CACHE_ENTRIES],
 }
+
+// SAFETY: `lanes`, the only pointer, is to an atomic, which whoever set it keeps alive.
+unsafe impl Send for CpuState {}
 
 impl CpuState {
     /// A zeroed state with an empty jump cache, on the heap (it is large).
@@ -246,8 +255,8 @@ impl CpuState {
     ///
     /// `state` points to zeroed memory for a state, which nobody else uses.
     pub unsafe fn init_zeroed(state: *mut CpuState) {
-        // SAFETY: every field is an integer, an array of integers, a bool or an atomic integer, for
-        // all of which zero is a valid value.
+        // SAFETY: every field is an integer, an array of integers, a bool, a pointer or an atomic
+        // integer, for all of which zero is a valid value.
         let state = unsafe { &mut *state };
         state.mxcsr = MXCSR_DEFAULT;
         state.consts = Consts::VALUES;

@@ -1,5 +1,6 @@
 //! What all vCPUs of a guest share.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use epoch::sync::Mutex;
 use plugin_rt::InstrumentationSet;
 use plugin_rt::Runtime as Plugins;
 use scoreboard::{Areas, Board, Slot};
-use tb_cache::{CodePages, TbCache};
+use tb_cache::{CodePages, SetId, TbCache};
 use translate::CpuState;
+use translate::lanes::Lanes;
 use translate::x86::{self, Runtime, StubCode};
 
 use crate::dump::Dump;
@@ -93,6 +95,8 @@ pub struct Engine {
     /// The cores to pin to, by vCPU; empty if not wanted.
     cores: Vec<core_affinity::CoreId>,
     vcpus: Mutex<Vec<Kicker>>,
+    /// Which counters are lanes, by instrumentation set.
+    lanes: Mutex<HashMap<SetId, Arc<Lanes>>>,
     areas: Arc<Areas>,
     board: Board,
     plugins: Option<Arc<Plugins>>,
@@ -172,6 +176,7 @@ impl Engine {
             runtime,
             cores,
             vcpus: Mutex::new(Vec::new()),
+            lanes: Mutex::default(),
             areas,
             board,
             plugins: config.plugins.clone(),
@@ -244,6 +249,12 @@ impl Engine {
     #[inline]
     pub(crate) fn interprets_first(&self) -> bool {
         self.runtime.is_some() && self.dump.is_none()
+    }
+
+    /// The lanes of blocks of `set`. They are given once and for ever, as the blocks may come back.
+    pub(crate) fn lanes(&self, set: SetId) -> Option<Arc<Lanes>> {
+        let has_lanes = set != SetId::EMPTY && self.runtime.is_some();
+        has_lanes.then(|| Arc::clone(self.lanes.lock().entry(set).or_default()))
     }
 
     /// Where to show the translation of the block at `pc`, if that is wanted.

@@ -6,6 +6,7 @@ use tb_cache::{ArenaOwner, Insert, Key, SetId, Tb, Translation};
 use translate::Block;
 use translate::frontend::{self, Limits};
 use translate::hooks;
+use translate::lanes::Lanes;
 use translate::passes::Optimizer;
 use translate::x86::{Emitter, HostCode};
 
@@ -32,6 +33,8 @@ pub(crate) struct Tools<'a, 'v> {
     pub online: &'a Participant,
     pub arenas: &'v mut ArenaOwner,
     pub instruments: &'v mut Instruments,
+    /// Of the vCPU's instrumentation set.
+    pub lanes: Option<&'a Lanes>,
     /// The vCPU's number.
     pub vcpu: u32,
 }
@@ -103,6 +106,9 @@ impl Translator {
         fill(block, engine.set());
         if let Some(dump) = dump {
             dump.filled(block);
+        }
+        if let Some(lanes) = tools.lanes {
+            lanes.plan(block);
         }
         self.optimizer.run(block);
         if let Some(dump) = dump {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use epoch::Participant;
@@ -10,6 +10,7 @@ use plugin_rt::{InstrumentationSet, Instruments, current};
 use scoreboard::Slot;
 use tb_cache::{ArenaOwner, Key, SetId};
 use translate::interp;
+use translate::lanes::Lanes;
 use translate::ops::Op;
 use translate::{CpuState, Fault, GuestMemory};
 
@@ -47,6 +48,8 @@ pub struct Vcpu<M> {
     pub(crate) arenas: ArenaOwner,
     pub(crate) translator: Translator,
     instruments: Instruments,
+    /// Of the instrumentation set whose blocks run: what the state points to.
+    lanes: Option<Arc<Lanes>>,
     /// What [`tb_cache::TbCache::retirements`] said when the jump cache was last known to be good.
     retirements: u64,
     /// How many executed instructions the engine's statistics know of.
@@ -75,11 +78,13 @@ impl<M: VcpuMemory> Vcpu<M> {
             arenas,
             translator: Translator::new(),
             instruments,
+            lanes: None,
             retirements: 0,
             reported: 0,
             float_traps: 0,
         };
         vcpu.install_stubs();
+        vcpu.use_lanes();
         vcpu.state.set_fp_traps(engine.backend() == Backend::X86_64);
         vcpu
     }
@@ -186,6 +191,13 @@ impl<M: VcpuMemory> Vcpu<M> {
         self.retirements = 0;
         self.state.clear_jump_cache();
         self.install_stubs();
+        self.use_lanes();
+    }
+
+    /// Blocks of the present instrumentation set run from now on.
+    fn use_lanes(&mut self) {
+        self.lanes = self.engine.lanes(self.set());
+        self.state.lanes = self.lanes.as_deref().map_or(ptr::null(), ptr::from_ref);
     }
 
     fn install_stubs(&mut self) {
@@ -237,6 +249,9 @@ impl<M: VcpuMemory> Vcpu<M> {
             self.retirements = retirements;
             self.state.clear_jump_cache();
         }
+        if refreshed {
+            self.use_lanes();
+        }
         good
     }
 
@@ -255,10 +270,15 @@ impl<M: VcpuMemory> Vcpu<M> {
         Key {
             pc: self.state.pc,
             mode: self.state.mode(),
-            set: match self.instruments.set() {
-                SetId::EMPTY => self.engine.set().id(),
-                set => set,
-            },
+            set: self.set(),
+        }
+    }
+
+    /// What blocks are instrumented for.
+    fn set(&self) -> SetId {
+        match self.instruments.set() {
+            SetId::EMPTY => self.engine.set().id(),
+            set => set,
         }
     }
 
@@ -271,6 +291,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             online: &self.participant,
             arenas: &mut self.arenas,
             instruments: &mut self.instruments,
+            lanes: self.lanes.as_deref(),
             vcpu: self.state.area().index(),
         };
         (&mut self.translator, tools, key)

@@ -15,7 +15,7 @@ use super::asm::{Mem, asm};
 use super::emit::Emission;
 use super::mem::guest_vector;
 use super::regs::{Loc, X0, loc};
-use crate::ops::{Addr, Op, Reg, Size, SunkRange};
+use crate::ops::{Addr, Block, Op, Reg, Size, SunkRange};
 
 /// The longest run.
 const MOST: usize = 8;
@@ -33,7 +33,13 @@ pub(super) struct Run<'a> {
 
 /// The run of four or eight byte stores that begins with `op`, at `pc`, whose fault would declare
 /// `sunk`.
-pub(super) fn run<'a>(op: &Op, pc: u64, mut rest: &'a [Op], sunk: SunkRange) -> Option<Run<'a>> {
+pub(super) fn run<'a>(
+    block: &Block,
+    op: &Op,
+    pc: u64,
+    mut rest: &'a [Op],
+    sunk: SunkRange,
+) -> Option<Run<'a>> {
     let Op::Store {
         rs,
         addr,
@@ -56,8 +62,9 @@ pub(super) fn run<'a>(op: &Op, pc: u64, mut rest: &'a [Op], sunk: SunkRange) -> 
         rest = behind;
         match *op {
             Op::Insn { pc, .. } => at = pc,
-            // Nothing became pending since: only stores lie between.
-            Op::Sunk(range) if range == sunk => {}
+            // Nothing became pending since, for only stores lie between, but for what is counted: if
+            // the run faults, its first instruction is the one that matters.
+            Op::Sunk(range) if range == sunk || same_but_for_counts(block, range, sunk) => {}
             Op::Store {
                 rs,
                 addr: next,
@@ -106,4 +113,12 @@ impl Emission<'_> {
             guest_vector!(self.a, m, vmovss, [DWORD], [, Rx(X0)]);
         }
     }
+}
+
+fn same_but_for_counts(block: &Block, a: SunkRange, b: SunkRange) -> bool {
+    let registers = |range: SunkRange| {
+        let ops = block.sunk_ops[range.range()].iter();
+        ops.filter(|op| !matches!(op, Op::Count { .. }))
+    };
+    registers(a).eq(registers(b))
 }

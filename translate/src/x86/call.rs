@@ -42,6 +42,7 @@ impl Emission<'_> {
 
     /// May use rax.
     pub(super) fn set_count(&mut self, offset: u32, value: i64) {
+        self.flush_lanes();
         let m = disp(offset as usize);
         match i32::try_from(value) {
             Ok(value) => asm!(self.a; mov QWORD [rbp + m], DWORD value),
@@ -93,6 +94,7 @@ impl Emission<'_> {
     pub(super) fn call(&mut self, index: u16) {
         let invocation = self.block.calls[usize::from(index)];
         let call = &invocation.call;
+        self.flush_lanes();
         let in_line = call.regs == Regs::None && !call.clobbers.vectors;
         if !in_line {
             // Not behind the condition: what follows relies on it.

@@ -5,6 +5,7 @@ use dynasmrt::DynasmApi;
 use super::asm::{Asm, Fixup, asm};
 use super::bytes;
 use super::control::PC;
+use super::lanes::{self, Literals};
 use super::runtime::{
     EXIT_BLOCK, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL,
     stub_disp,
@@ -57,6 +58,7 @@ pub(super) struct Buffers {
     helper_ops: Vec<Op>,
     helper_fixups: Vec<(usize, usize)>,
     call_fixups: Vec<(usize, usize)>,
+    literals: Literals,
 }
 
 /// The state of one emission.
@@ -85,6 +87,7 @@ pub(super) struct Emission<'a> {
     helper_fixups: Vec<(usize, usize)>,
     /// The same of calls.
     pub(super) call_fixups: Vec<(usize, usize)>,
+    pub(super) literals: Literals,
     /// What `CpuState::context` is known to be.
     pub(super) context: Option<u32>,
     /// A branch over so many more ops.
@@ -111,6 +114,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         helper_ops: std::mem::take(&mut buffers.helper_ops),
         helper_fixups: std::mem::take(&mut buffers.helper_fixups),
         call_fixups: std::mem::take(&mut buffers.call_fixups),
+        literals: std::mem::take(&mut buffers.literals),
         context: None,
         skip: None,
     };
@@ -119,6 +123,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     e.helper_ops.clear();
     e.helper_fixups.clear();
     e.call_fixups.clear();
+    e.literals.clear();
     e.a.nop(ENTRY_SLOT);
     out.chain_entry = e.a.label() as u32;
     e.hot();
@@ -126,6 +131,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     e.stale_stub();
     e.cold_code();
     e.colds.clear();
+    e.literals.place(&mut e.a);
 
     out.helper_ops = e.helper_ops.as_slice().into();
     for &(at, index) in &e.helper_fixups {
@@ -144,6 +150,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     buffers.helper_ops = e.helper_ops;
     buffers.helper_fixups = e.helper_fixups;
     buffers.call_fixups = e.call_fixups;
+    buffers.literals = e.literals;
 }
 
 /// The first op of the next instruction that has any, if the current one is over.
@@ -162,6 +169,13 @@ impl Emission<'_> {
         while let [op, rest @ ..] = ops {
             self.ahead = ops;
             ops = rest;
+            if self.skip.is_none()
+                && let Some((values, len)) = lanes::additions(self.ahead, block.lanes)
+            {
+                self.add_to_lanes(values);
+                ops = &self.ahead[len..];
+                continue;
+            }
             if op.may_raise() && self.block.mode.fp_traps() {
                 self.fault_point();
             }
@@ -172,7 +186,7 @@ impl Emission<'_> {
             {
                 self.pc = pc;
                 ops = rest;
-            } else if let Some(run) = bytes::run(op, self.pc, rest, self.sunk_here) {
+            } else if let Some(run) = bytes::run(block, op, self.pc, rest, self.sunk_here) {
                 self.store_bytes(&run);
                 self.pc = run.pc;
                 ops = run.rest;
@@ -245,7 +259,12 @@ impl Emission<'_> {
             | Op::Lea { rd: Reg::ZERO, .. } => {}
             Op::Insn { pc, .. } => self.pc = pc,
             Op::Point(_) => {}
-            Op::Count { offset, value } => self.count(offset, value),
+            Op::Count { offset, value } => {
+                match lanes::additions(std::slice::from_ref(op), self.block.lanes) {
+                    Some((values, _)) => self.add_to_lanes(values),
+                    None => self.count(offset, value),
+                }
+            }
             Op::SetCount { offset, value } => self.set_count(offset, value),
             Op::Call { call, .. } => self.call(call),
             Op::NoteAddr { addr } => self.note_addr(addr),

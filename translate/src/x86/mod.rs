@@ -6,6 +6,7 @@
 //! * `asm`: instructions with operands chosen at run time, over dynasm.
 //! * `emit`: the pass over the ops; hot code, then cold code.
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
+//! * `lanes`: counters in a vector register.
 //! * `boxes`, `nans`: what singles and NaNs need beyond what the host does.
 //! * `call`: callbacks of instrumentation.
 //! * `bytes`: byte stores in a row.
@@ -26,6 +27,7 @@ mod div;
 mod emit;
 mod float;
 mod int;
+mod lanes;
 mod mem;
 mod nans;
 mod regs;

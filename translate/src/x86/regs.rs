@@ -1,11 +1,12 @@
 //! Which guest register lives where in host code.
 //!
-//! Register allocation is fixed for all blocks: 12 integer and 13 floating-point guest registers
+//! Register allocation is fixed for all blocks: 12 integer and 12 floating-point guest registers
 //! are pinned to host registers, the others stay in [`CpuState`]. So blocks chain without moves,
 //! and the guest's state is known at every host instruction.
 //!
 //! Host registers with a role of their own: `rbp` points [`BIAS`] bytes into the state, `rsp` is
-//! the host stack, `rax`, `rcx`, `xmm0`–`xmm2` are scratch, `gs` holds the guest base.
+//! the host stack, `rax`, `rcx`, `xmm0`–`xmm2` are scratch, `xmm15` holds counters
+//! ([`crate::lanes`]), `gs` the guest base.
 
 use std::mem::offset_of;
 
@@ -43,8 +44,8 @@ pub const PINNED: [(u8, u8); 12] = [
     (18, 2),  // s2: rdx
 ];
 
-/// Pinned floating-point registers: fa0-fa5, fs0-fs4, ft0, ft1.
-pub const PINNED_F: [(u8, u8); 13] = [
+/// Pinned floating-point registers: fa0-fa5, fs0-fs4, ft0.
+pub const PINNED_F: [(u8, u8); 12] = [
     (15, 3),
     (14, 4),
     (13, 5),
@@ -57,7 +58,6 @@ pub const PINNED_F: [(u8, u8); 13] = [
     (19, 12),
     (20, 13),
     (0, 14),
-    (1, 15),
 ];
 
 const UNPINNED: u8 = 0xff;

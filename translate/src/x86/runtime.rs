@@ -9,6 +9,7 @@ use dynasmrt::DynasmApi;
 
 use super::asm::{Asm, Cc, asm};
 use super::call::ACCESS_ADDR;
+use super::lanes;
 use super::regs::{PINNED, PINNED_F, disp};
 use crate::hooks::Call;
 use crate::ops::{ExitId, Invocation, Op, Trap};
@@ -281,9 +282,10 @@ impl Runtime {
     }
 }
 
-/// Pinned registers and the rounding mode, from the state.
+/// Pinned registers and the rounding mode, from the state; empty lanes.
 fn load_pinned(a: &mut Asm) {
     asm!(a; ldmxcsr [rbp + MXCSR]);
+    lanes::clear(a);
     for (guest, host) in PINNED_F {
         let m = disp(offset_of!(CpuState, f) + 8 * usize::from(guest));
         asm!(a; vmovsd Rx(host), QWORD [rbp + m]);
@@ -294,7 +296,7 @@ fn load_pinned(a: &mut Asm) {
     }
 }
 
-/// Pinned registers and accrued flags, to the state; keeps rax. Then the host's own MXCSR.
+/// Pinned registers, lanes and accrued flags, to the state; keeps rax. Then the host's own MXCSR.
 fn save_pinned(a: &mut Asm) {
     for (guest, host) in PINNED {
         let m = disp(offset_of!(CpuState, x) + 8 * usize::from(guest));
@@ -304,6 +306,7 @@ fn save_pinned(a: &mut Asm) {
         let m = disp(offset_of!(CpuState, f) + 8 * usize::from(guest));
         asm!(a; vmovsd QWORD [rbp + m], Rx(host));
     }
+    lanes::flush(a);
     // Where flags trap, all that MXCSR may have collected has accrued already.
     a.cmp_zero_far(FP_TRAPS);
     let complete = a.jcc(Cc::Ne);

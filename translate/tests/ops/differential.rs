@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use translate::interp::BlockEnd;
+use translate::lanes::Lanes;
 use translate::passes::optimize;
 use translate::{Block, Op};
 
@@ -83,13 +84,15 @@ struct Case {
     request: bool,
     /// Whether one may be pending for the others.
     may_leave: bool,
+    lanes: Lanes,
     block: Block,
     ways: [Way; 2],
 }
 
 impl Case {
     fn start(&self, way: Way) -> World {
-        let world = random_ops::world(&mut Random::new(self.seed));
+        let mut world = random_ops::world(&mut Random::new(self.seed));
+        world.state.lanes = &raw const self.lanes;
         // Host code that leaves on a request goes on as if nothing had been.
         let request = match way {
             Way::Interpreted | Way::OptimizedInterpreted => self.request,
@@ -217,13 +220,16 @@ fn agree(ways: [Way; 2], flavor: Flavor) {
     let mut jit = Jit::new();
     for seed in first..first + from_env("HARTSCOPE_CASES", 5_000) {
         let mode = random_ops::world(&mut Random::new(seed)).state.mode();
-        let block = Builder::new(&mut Random::new(!seed), mode, flavor).build();
+        let mut block = Builder::new(&mut Random::new(!seed), mode, flavor).build();
+        let lanes = hooked::lanes(&mut Random::new(seed));
+        lanes.plan(&mut block);
         let request = flavor.wild && seed % 4 == 0;
         Case {
             seed,
             request,
             // What leaves early goes on in the middle, where hooks have run already.
             may_leave: !flavor.hooked,
+            lanes,
             block,
             ways,
         }

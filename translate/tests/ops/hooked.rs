@@ -7,6 +7,7 @@ use std::mem::offset_of;
 use translate::hooks::{
     Call, Clobbers, Condition, Hook, InsnWishes, MemHook, PlainWishes, Regs, Rw, Test, fill,
 };
+use translate::lanes::Lanes;
 use translate::ops::Point;
 use translate::state::VCPU_COUNTERS;
 use translate::{Block, CpuState, Op};
@@ -157,10 +158,11 @@ fn call(random: &mut Random, access: bool) -> Call {
     }
 }
 
-fn hook(random: &mut Random, access: bool) -> Hook {
+fn hook(random: &mut Random, access: bool, counts_only: bool) -> Hook {
     let offset = counter(random);
     let value = random.bits() >> random.below(64);
-    match random.below(6) {
+    let kind = if counts_only { 0 } else { random.below(6) };
+    match kind {
         0 | 1 => Hook::Add { offset, value },
         2 => Hook::Store { offset, value },
         3 => {
@@ -177,29 +179,48 @@ fn hook(random: &mut Random, access: bool) -> Hook {
     }
 }
 
-fn hooks(random: &mut Random) -> Vec<Hook> {
+fn hooks(random: &mut Random, counts_only: bool) -> Vec<Hook> {
     let count = random.below(6).saturating_sub(3);
-    (0..count).map(|_| hook(random, false)).collect()
+    (0..count)
+        .map(|_| hook(random, false, counts_only))
+        .collect()
+}
+
+/// Lanes for blocks with such wishes, some of them in use already.
+pub fn lanes(random: &mut Random) -> Lanes {
+    let lanes = Lanes::new();
+    if random.below(2) == 0 {
+        let ops = vec![Op::Count {
+            offset: counter(random),
+            value: 1,
+        }];
+        lanes.plan(&mut Block {
+            ops,
+            ..Block::default()
+        });
+    }
+    lanes
 }
 
 /// Fills `block`, all of it one plain block, with random wishes.
 pub fn instrument(block: &mut Block, random: &mut Random) {
+    let counts_only = random.below(3) == 0;
     let insns = block.ops.iter().filter(|op| matches!(op, Op::Insn { .. }));
     let insns = insns
         .map(|_| InsnWishes {
-            before: hooks(random),
+            before: hooks(random, counts_only),
             memory: (0..random.below(3))
                 .map(|_| MemHook {
                     on: Rw {
                         reads: random.below(3) != 0,
                         writes: random.below(3) != 0,
                     },
-                    hook: hook(random, true),
+                    hook: hook(random, true, counts_only),
                 })
                 .collect(),
         })
         .collect();
-    let entry = hooks(random);
+    let entry = hooks(random, counts_only);
     let pc = block.pc;
     block
         .ops
