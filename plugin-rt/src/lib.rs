@@ -27,6 +27,8 @@ mod set;
 mod sets;
 mod spec;
 mod table;
+#[cfg(test)]
+mod tests;
 mod translation;
 
 pub use fill::fill;

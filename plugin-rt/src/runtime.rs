@@ -72,7 +72,16 @@ static GLOBAL: OnceLock<Arc<Runtime>> = OnceLock::new();
 impl Runtime {
     /// A runtime. The first one is the process's: plugins find it without being told.
     pub fn start(config: Config, areas: Arc<Areas>, domain: Arc<Domain>) -> Arc<Runtime> {
-        let runtime = Arc::new_cyclic(|this| Runtime {
+        let runtime = Runtime::new(config, areas, domain);
+        if GLOBAL.set(Arc::clone(&runtime)).is_ok() {
+            // SAFETY: the function may be called at any time.
+            unsafe { libc::atexit(on_exit) };
+        }
+        runtime
+    }
+
+    pub(crate) fn new(config: Config, areas: Arc<Areas>, domain: Arc<Domain>) -> Arc<Runtime> {
+        Arc::new_cyclic(|this| Runtime {
             this: Weak::clone(this),
             config,
             areas,
@@ -85,12 +94,7 @@ impl Runtime {
             vcpus: Mutex::new(BTreeSet::new()),
             exited: AtomicBool::new(false),
             named: Named::default(),
-        });
-        if GLOBAL.set(Arc::clone(&runtime)).is_ok() {
-            // SAFETY: the function may be called at any time.
-            unsafe { libc::atexit(on_exit) };
-        }
-        runtime
+        })
     }
 
     /// The process's runtime, if it has one.
@@ -357,6 +361,7 @@ impl Runtime {
 
     /// A vCPU has begun.
     pub(crate) fn vcpu_begins(&self, index: u32) {
+        boards::vcpu_begins(&self.areas, index);
         self.vcpus.lock().insert(index);
     }
 
