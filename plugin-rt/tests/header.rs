@@ -4,6 +4,7 @@
 
 #![cfg(not(hartscope_loom))]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -109,4 +110,37 @@ fn versions_outside_the_window_are_refused() {
 fn the_header_is_strict_c_and_may_be_included_twice() {
     let source = "#include <qemu-plugin.h>\n#include <qemu-plugin.h>\nint unit;\n";
     compile_every_version(STRICT_C, source);
+}
+
+/// The functions that the header declares for a version, without what the plugin defines.
+fn declared(version: i32) -> BTreeSet<String> {
+    let output = Command::new("gcc")
+        .args(["-E", "-P", &format!("-DQEMU_PLUGIN_API_VERSION={version}")])
+        .arg(format!("{INCLUDE}/qemu-plugin.h"))
+        .output()
+        .expect("run gcc");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("a header is text");
+    let before_parentheses = text.split('(').filter_map(|text| {
+        let name = text
+            .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .next()?;
+        name.starts_with("qemu_plugin_").then(|| name.to_owned())
+    });
+    before_parentheses
+        .filter(|name| name != "qemu_plugin_install")
+        .collect()
+}
+
+#[test]
+fn the_header_declares_what_the_runtime_exports() {
+    let exports: Vec<_> = plugin_rt::abi::exports()
+        .filter(|export| export.name.starts_with("qemu_plugin_"))
+        .collect();
+    assert_eq!(exports.len(), 65);
+    for version in VERSIONS {
+        let exported = exports.iter().filter(|export| export.since <= version);
+        let exported: BTreeSet<String> = exported.map(|export| export.name.to_owned()).collect();
+        assert_eq!(declared(version), exported, "version {version}");
+    }
 }

@@ -10,11 +10,11 @@
 //!    run: once used by an inline operation, its room is given back when its plugin's instrumentation
 //!    has ended.
 //! 4. A `u64` may lie at any offset that leaves it within the element.
+//! 5. A vCPU counts from the time when its plugins are told of it ([`vcpu_begins`]), and for ever.
 
 use std::arch::asm;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
@@ -38,12 +38,11 @@ pub(super) const EXPORTS: &[Export] = &[
 
 /// What a plugin's `struct qemu_plugin_scoreboard *` points to.
 pub(crate) struct Scoreboard {
-    /// Where the elements begin in each area; 0 if there are none (any more).
+    /// Offsets in an element that are less than this have room for a `u64`; 0 if there are no
+    /// elements (any more).
+    limit: AtomicU32,
+    /// Where the elements begin in each area.
     offset: AtomicU32,
-    /// The last offset in an element at which there is room for a `u64`.
-    last_word: AtomicU32,
-    /// Null in a scoreboard that has never been used.
-    areas: AtomicPtr<Areas>,
     /// The room; null if it has been given back.
     board: AtomicPtr<Board>,
     /// Whether generated code has been told of the board.
@@ -52,6 +51,26 @@ pub(crate) struct Scoreboard {
     owner: AtomicU64,
     /// The one that was made before this one.
     next: *const Scoreboard,
+}
+
+/// Where the areas of vCPUs begin: a copy of what [`Areas`] knows, where it is found in one step.
+/// Zero pages until somebody gets there.
+static AREAS: [AtomicPtr<u8>; 1 << 17] = [const { AtomicPtr::new(ptr::null_mut()) }; 1 << 17];
+
+/// How many vCPUs there have been: the highest index so far, plus 1.
+static VCPUS: AtomicU32 = AtomicU32::new(0);
+
+/// Plugins are about to be told of a vCPU: they may use its elements from now on, and those of all
+/// vCPUs with lower numbers, which may be a little late with this.
+pub(crate) fn vcpu_begins(areas: &Areas, index: u32) {
+    for index in 0..=index {
+        // An index that was skipped has none.
+        if let Some(area) = areas.base(index) {
+            AREAS[index as usize].store(area, Relaxed);
+        }
+    }
+    // Release: pairs with the Acquire in `vcpus`; who counts an index finds its area.
+    VCPUS.fetch_max(index + 1, Release);
 }
 
 /// No plugin has this scoreboard.
@@ -70,13 +89,8 @@ pub struct U64 {
     offset: usize,
 }
 
-/// Plugins are about to be told of a vCPU: they may use its elements from now on, and those of all
-/// vCPUs with lower numbers, which may be a little late with this. To be called by
-/// `Runtime::vcpu_begins`, before the callbacks.
-pub(crate) fn vcpu_begins(_areas: &Areas, _index: u32) {}
-
 fn all() -> impl Iterator<Item = &'static Scoreboard> {
-    // Acquire: pairs with the Release in `new_scoreboard`.
+    // Acquire: pairs with the Release in `claim`.
     let mut next = NEWEST.load(Acquire).cast_const();
     std::iter::from_fn(move || {
         // SAFETY: null, or a scoreboard, which lives for ever.
@@ -99,9 +113,8 @@ fn claim(owner: u64) -> &'static Scoreboard {
         return score;
     }
     let score = Box::leak(Box::new(Scoreboard {
+        limit: AtomicU32::new(0),
         offset: AtomicU32::new(0),
-        last_word: AtomicU32::new(0),
-        areas: AtomicPtr::new(ptr::null_mut()),
         board: AtomicPtr::new(ptr::null_mut()),
         in_code: AtomicBool::new(false),
         owner: AtomicU64::new(owner),
@@ -127,19 +140,15 @@ impl Scoreboard {
         }
     }
 
-    /// Its element of a vCPU; `None` if it has none, or there is no such vCPU.
+    /// Its element of a vCPU; `None` if there is no such vCPU. To be asked only if there is a
+    /// `limit`.
     #[inline(always)]
     fn element(&self, index: u32) -> Option<NonNull<u8>> {
+        let area = NonNull::new(AREAS.get(index as usize)?.load(Relaxed))?;
         // Relaxed: who has the pointer has seen the board being made.
-        let offset = self.offset.load(Relaxed);
-        if offset == 0 {
-            return None;
-        }
-        // SAFETY: set before `offset` was, and the runtime keeps its areas for ever.
-        let areas = unsafe { &*self.areas.load(Relaxed) };
-        let base = areas.base(index)?;
+        let offset = self.offset.load(Relaxed) as usize;
         // SAFETY: boards lie within the area, which stays mapped.
-        NonNull::new(unsafe { base.add(offset as usize) })
+        Some(unsafe { area.add(offset) })
     }
 }
 
@@ -153,7 +162,7 @@ impl U64 {
     unsafe fn word(self, index: u32) -> Option<Word> {
         // SAFETY: as the caller promises; scoreboards live for ever.
         let score = unsafe { self.score.as_ref() }?;
-        if self.offset > score.last_word.load(Relaxed) as usize {
+        if self.offset >= score.limit.load(Relaxed) as usize {
             return None;
         }
         let element = score.element(index)?;
@@ -204,21 +213,21 @@ fn refuse(function: &str, score: *const Scoreboard, index: u32, offset: usize) -
             "the scoreboard is NULL; pass one from qemu_plugin_scoreboard_new",
         );
     };
-    if score.offset.load(Relaxed) == 0 {
+    let limit = score.limit.load(Relaxed) as usize;
+    if limit == 0 {
         breach(
             function,
             "the scoreboard has been freed; free it when nothing uses it any more",
         );
     }
-    let last = score.last_word.load(Relaxed) as usize;
-    if offset > last {
-        let size = last + 8;
+    if offset >= limit {
+        let size = limit + 7;
         breach(
             function,
             format_args!("offset {offset} is outside of an element of {size} bytes"),
         );
     }
-    let count = qemu_plugin_num_vcpus();
+    let count = vcpus();
     breach(
         function,
         format_args!(
@@ -273,23 +282,20 @@ pub(crate) fn never_returns(function: usize) -> bool {
 /// The scoreboard is null or one that a plugin has got here.
 pub(crate) unsafe fn offset_for_code(function: &str, entry: U64) -> u32 {
     // SAFETY: as the caller promises.
-    let score = unsafe { entry.score.as_ref() };
-    let offset = score.map_or(0, |score| score.offset.load(Relaxed));
-    let last = score.map_or(0, |score| score.last_word.load(Relaxed));
-    if offset == 0 || entry.offset > last as usize {
-        refuse(function, entry.score, 0, entry.offset);
+    match unsafe { entry.score.as_ref() } {
+        Some(score) if entry.offset < score.limit.load(Relaxed) as usize => {
+            score.in_code.store(true, Relaxed);
+            score.offset.load(Relaxed) + entry.offset as u32
+        }
+        _ => refuse(function, entry.score, 0, entry.offset),
     }
-    if let Some(score) = score {
-        score.in_code.store(true, Relaxed);
-    }
-    offset + entry.offset as u32
 }
 
 /// Generated code that was instrumented for a plugin cannot run any more.
 pub(crate) fn code_has_ended(plugin: PluginId) {
     for score in all().filter(|score| score.owner.load(Relaxed) == plugin.0) {
         score.in_code.store(false, Relaxed);
-        if score.offset.load(Relaxed) == 0 {
+        if score.limit.load(Relaxed) == 0 {
             score.give_back();
         }
     }
@@ -299,7 +305,7 @@ pub(crate) fn code_has_ended(plugin: PluginId) {
 /// instrumented for it must have ended.
 pub(crate) fn forget(plugin: PluginId) {
     for score in all().filter(|score| score.owner.load(Relaxed) == plugin.0) {
-        score.offset.store(0, Relaxed);
+        score.limit.store(0, Relaxed);
         score.give_back();
         score.in_code.store(false, Relaxed);
         // Release: pairs with the Acquire in `claim`.
@@ -320,12 +326,8 @@ pub(crate) extern "C" fn qemu_plugin_scoreboard_new(element_size: usize) -> *con
     };
     let owner = context::current().map_or(NOBODY, |context| context.plugin.id().0);
     let score = claim(owner);
-    let last_word = board.element_size() - 8;
-    score.last_word.store(last_word as u32, Relaxed);
-    score
-        .areas
-        .store(Arc::as_ptr(runtime.areas()).cast_mut(), Relaxed);
     score.offset.store(board.offset(), Relaxed);
+    score.limit.store(board.element_size() as u32 - 7, Relaxed);
     // Release: pairs with the Acquire in `give_back`.
     score.board.store(Box::into_raw(Box::new(board)), Release);
     score
@@ -341,7 +343,7 @@ pub(crate) unsafe extern "C" fn qemu_plugin_scoreboard_free(score: *const Scoreb
     let Some(score) = (unsafe { score.as_ref() }) else {
         return questionable(NAME, "the scoreboard is NULL");
     };
-    if score.offset.swap(0, Relaxed) == 0 {
+    if score.limit.swap(0, Relaxed) == 0 {
         breach(NAME, "the scoreboard has been freed before");
     }
     if !score.in_code.load(Relaxed) {
@@ -360,8 +362,9 @@ pub(crate) unsafe extern "C" fn qemu_plugin_scoreboard_find(
     index: u32,
 ) -> *mut c_void {
     // SAFETY: as the caller promises.
-    let found = unsafe { score.as_ref() }.and_then(|score| score.element(index));
-    match found {
+    let score_ref = unsafe { score.as_ref() };
+    let live = score_ref.filter(|score| score.limit.load(Relaxed) != 0);
+    match live.and_then(|score| score.element(index)) {
         Some(element) => element.as_ptr().cast(),
         None => refuse_find(score, index),
     }
@@ -411,12 +414,13 @@ pub(crate) unsafe extern "C" fn qemu_plugin_u64_set(entry: U64, index: u32, valu
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn qemu_plugin_u64_sum(entry: U64) -> u64 {
     const NAME: &str = "qemu_plugin_u64_sum";
-    let count = qemu_plugin_num_vcpus() as u32;
     let mut sum = 0u64;
-    for index in 0..count {
+    for index in 0..vcpus() {
         // SAFETY: as the caller promises.
         match unsafe { entry.word(index) } {
             Some(word) => sum = sum.wrapping_add(word.get()),
+            // A skipped index.
+            None if AREAS[index as usize].load(Relaxed).is_null() => {}
             None => refuse(NAME, entry.score, index, entry.offset),
         }
     }
@@ -426,5 +430,61 @@ pub(crate) unsafe extern "C" fn qemu_plugin_u64_sum(entry: U64) -> u64 {
 /// The highest vCPU index so far, plus 1.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn qemu_plugin_num_vcpus() -> i32 {
-    Runtime::global().map_or(0, |runtime| runtime.areas().count() as i32)
+    vcpus() as i32
+}
+
+fn vcpus() -> u32 {
+    // Acquire: pairs with the Release in `vcpu_begins`.
+    VCPUS.load(Acquire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the functions that callbacks call all the time change of the host's registers: their
+    /// arguments, the result's, and another one. Only optimized code is like that.
+    #[test]
+    #[cfg(not(debug_assertions))]
+    fn frequent_functions_change_few_registers() {
+        use translate::hooks::Clobbers;
+        const RAX: u16 = 1 << 0;
+        const RCX: u16 = 1 << 1;
+        const RDX: u16 = 1 << 2;
+        const RSI: u16 = 1 << 6;
+        const RDI: u16 = 1 << 7;
+        const R8: u16 = 1 << 8;
+        let find = RAX | RCX | RSI | RDI;
+        for (function, expected) in [
+            (qemu_plugin_scoreboard_find as *const (), find),
+            (qemu_plugin_u64_add as *const (), find | RDX | R8),
+            (qemu_plugin_u64_get as *const (), find | RDX | R8),
+            (qemu_plugin_u64_set as *const (), find | RDX | R8),
+        ] {
+            let clobbers = Clobbers::of(function.addr(), never_returns);
+            assert_eq!(clobbers.ints & !expected, 0, "{clobbers:x?}");
+            assert!(!clobbers.vectors);
+        }
+    }
+
+    #[test]
+    fn ways_out_are_known() {
+        assert!(never_returns((refuse_find as *const ()).addr()));
+        assert!(never_returns((refuse_set as *const ()).addr()));
+        assert!(!never_returns(
+            (qemu_plugin_scoreboard_find as *const ()).addr()
+        ));
+    }
+
+    #[test]
+    fn the_number_of_areas_fits() {
+        let areas = Areas::new(4096);
+        let most = areas
+            .claim_index(u32::MAX)
+            .err()
+            .expect("there cannot be so many")
+            .to_string();
+        let most = most.split(' ').find_map(|word| word.parse::<usize>().ok());
+        assert!(AREAS.len() >= most.expect("it says how many there can be"));
+    }
 }
