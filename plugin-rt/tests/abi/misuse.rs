@@ -11,7 +11,7 @@ use plugin_rt::abi::context::{Kind, NO_REGS, R_REGS, RW_REGS};
 use super::world::*;
 
 /// Names the case to the process that is to run it.
-const CASE: &str = "PLUGIN_RT_MISUSE";
+pub const CASE: &str = "PLUGIN_RT_MISUSE";
 
 /// What ends the process: the case, and what must be said.
 #[rustfmt::skip]
@@ -140,6 +140,7 @@ fn run_case() {
 
 /// How a case ends, and what it says.
 fn outcome(case: &str) -> (std::process::ExitStatus, String) {
+    plugins();
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "abi::misuse::run_case", "--nocapture"])
         .env(CASE, case)

@@ -135,28 +135,43 @@ struct Vcpu {
 // SAFETY: `Instruments` of a vCPU that is never run are not used after they are made.
 unsafe impl Send for Vcpu {}
 
-/// Builds a plugin that does nothing, of a version.
-fn plugin(version: i32) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("plugin-rt-abi-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a directory");
-    let file = dir.join(format!("nothing-{version}.so"));
+/// Plugins that do nothing, one of each version. They have been built already if this is a process
+/// that another one has started.
+pub fn plugins() -> &'static [PathBuf] {
+    static BUILT: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let is_child = std::env::var_os(super::misuse::CASE).is_some();
+        let path = |version| {
+            let name = format!("nothing-{version}.so");
+            std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+        };
+        let built = PLUGINS.into_iter().map(|version| {
+            let path = path(version);
+            if !is_child {
+                build(version, &path);
+            }
+            path
+        });
+        built.collect()
+    })
+}
+
+fn build(version: i32, path: &std::path::Path) {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c/nothing.c");
     let include = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
     let output = Command::new("gcc")
-        .args([
-            "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", include,
-        ])
+        .args(["-Wall", "-Wextra", "-Werror"])
+        .args(["-shared", "-fPIC", "-I", include])
         .args([
             &format!("-DQEMU_PLUGIN_API_VERSION={version}"),
             source,
             "-o",
         ])
-        .arg(&file)
+        .arg(path)
         .output()
         .expect("run gcc");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    file
 }
 
 /// The runtime, for one test at a time. There are two vCPUs.
@@ -172,10 +187,9 @@ pub fn world() -> MutexGuard<'static, World> {
         let runtime = Runtime::start(config, Arc::clone(&areas), epoch::Domain::new());
         // SAFETY: each of these is called as the header says.
         assert_eq!(unsafe { qemu_plugin_num_vcpus() }, 0);
-        for version in PLUGINS {
-            let file = plugin(version);
+        for file in plugins() {
             let spec = Spec {
-                path: OsString::from(&file),
+                path: OsString::from(file),
                 arguments: Vec::new(),
             };
             runtime.load(&spec).expect("it installs itself");
