@@ -8,9 +8,9 @@
  *   sort=exceptions   the same, those with many destinations first: faults and signals
  *   limit=N           how many places to list (20)
  *
- * How it works: every block, when entered, compares its address with where the block before it would
- * have fallen through to, and calls the plugin only when they differ. The last instruction of a block
- * notes itself as reached; a block that is left without having done so was left early.
+ * How it works: the last instruction of each block notes where the straight line goes on; every block,
+ * when entered, compares its address with that, and calls the plugin only when they differ. A block that
+ * is left before its last instruction has noted nothing: that is how early exits are known.
  */
 #include "common.h"
 #include "riscv.h"
@@ -39,10 +39,12 @@ struct place {
 
 /* A vCPU's own. Pointers travel as numbers: they are stored by inline operations. */
 struct state {
-    uint64_t fall_through; /* of the block entered last */
+    uint64_t fall_through; /* of the block entered last, or NOT_REACHED before its last instruction */
     uint64_t block_end;    /* the place at the end of the block entered last */
-    uint64_t reached;      /* the place reached last */
 };
+
+/* No block begins there: addresses of instructions are even. */
+static const uint64_t NOT_REACHED = UINT64_MAX;
 
 enum order { HOTTEST, EARLY, EXCEPTIONS };
 
@@ -85,7 +87,7 @@ static void diverted(unsigned int vcpu, void *pc)
     if (place == NULL) {
         return; /* the vCPU's first block */
     }
-    if (state->reached != state->block_end) {
+    if (state->fall_through == NOT_REACHED) {
         qemu_plugin_u64_add(place->early, vcpu, 1);
     }
     qemu_plugin_u64_add(destination_of(place, (uintptr_t)pc)->taken, vcpu, 1);
@@ -121,19 +123,17 @@ CB_TB_TRANS(translated)
 
     qemu_plugin_u64 expected = qemu_plugin_scoreboard_u64_in_struct(board, struct state, fall_through);
     qemu_plugin_u64 block_end = qemu_plugin_scoreboard_u64_in_struct(board, struct state, block_end);
-    qemu_plugin_u64 reached = qemu_plugin_scoreboard_u64_in_struct(board, struct state, reached);
 
     /* First look back at the block before, then say what this one is. */
     qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, diverted, QEMU_PLUGIN_CB_NO_REGS,
                                               QEMU_PLUGIN_COND_NE, expected, pc,
                                               (void *)(uintptr_t)pc);
     qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_STORE_U64, expected,
-                                                      fall_through);
+                                                      NOT_REACHED);
     qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_STORE_U64, block_end,
                                                       (uintptr_t)place);
-    qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_STORE_U64, reached, 0);
-    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(last, QEMU_PLUGIN_INLINE_STORE_U64, reached,
-                                                        (uintptr_t)place);
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(last, QEMU_PLUGIN_INLINE_STORE_U64,
+                                                        expected, fall_through);
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(last, QEMU_PLUGIN_INLINE_ADD_U64,
                                                         place->executed, 1);
 }

@@ -39,8 +39,8 @@ static struct watched *watched;
 static size_t n_watched;
 static pthread_once_t found_registers = PTHREAD_ONCE_INIT;
 
-/* An instruction that is logged. Kept as long as the process: translations come and go, and the line of
- * one may still be open. */
+/* An instruction that is logged; one for each, however often it is translated. Kept as long as the
+ * process: translations come and go, and the line of one may still be open. */
 struct logged {
     uint64_t address;
     uint32_t encoding;
@@ -65,6 +65,7 @@ struct cpu {
     struct value *last; /* of each watched register */
 };
 
+static struct table known = TABLE;
 static struct qemu_plugin_scoreboard *board;
 
 __attribute__((format(printf, 2, 3))) static void append(struct cpu *cpu, const char *format, ...)
@@ -182,11 +183,11 @@ static bool text_names(const char *text, const char *name)
     return strcmp(name, "fp") == 0 && text_names(text, "s0");
 }
 
-static struct logged *logged_insn(struct qemu_plugin_insn *insn, char *text)
+static struct logged *make_logged(uint64_t address, uint32_t encoding, char *text)
 {
     struct logged *logged = need(calloc(1, sizeof(*logged)));
-    logged->address = qemu_plugin_insn_vaddr(insn);
-    logged->encoding = insn_encoding(insn);
+    logged->address = address;
+    logged->encoding = encoding;
     logged->text = text;
     logged->registers = need(malloc((n_watched + 1) * sizeof(*logged->registers)));
     for (size_t i = 0; i < n_watched; i++) {
@@ -194,6 +195,23 @@ static struct logged *logged_insn(struct qemu_plugin_insn *insn, char *text)
             logged->registers[logged->n_registers++] = i;
         }
     }
+    return logged;
+}
+
+/* Takes the text. */
+static struct logged *logged_insn(struct qemu_plugin_insn *insn, char *text)
+{
+    uint64_t address = qemu_plugin_insn_vaddr(insn);
+    uint32_t encoding = insn_encoding(insn);
+    pthread_mutex_lock(&known.lock);
+    void **slot = table_slot(&known, address, encoding);
+    if (*slot == NULL) {
+        *slot = make_logged(address, encoding, text);
+    } else {
+        free(text);
+    }
+    struct logged *logged = *slot;
+    pthread_mutex_unlock(&known.lock);
     return logged;
 }
 

@@ -29,6 +29,7 @@ struct reported {
 };
 
 static struct qemu_plugin_scoreboard *board;
+static struct table known = TABLE;
 static struct counter_pool pool = COUNTER_POOL;
 static bool use_inline, count_sizes, trace;
 static const char *match;
@@ -81,6 +82,24 @@ static char *text_of(struct qemu_plugin_insn *insn)
     return text;
 }
 
+/* One for each instruction, however often it is translated. Takes the text. */
+static struct reported *entry_for(struct qemu_plugin_insn *insn, char *text)
+{
+    uint64_t address = qemu_plugin_insn_vaddr(insn);
+    pthread_mutex_lock(&known.lock);
+    void **slot = table_slot(&known, address, insn_encoding(insn));
+    if (*slot == NULL) {
+        struct reported *made = need(malloc(sizeof(*made)));
+        *made = (struct reported){ address, counter_new(&pool), text };
+        *slot = made;
+    } else {
+        free(text);
+    }
+    struct reported *entry = *slot;
+    pthread_mutex_unlock(&known.lock);
+    return entry;
+}
+
 static void report_insn(struct qemu_plugin_insn *insn)
 {
     char *text = text_of(insn);
@@ -89,14 +108,11 @@ static void report_insn(struct qemu_plugin_insn *insn)
         free(text);
         return;
     }
-    struct reported *entry = need(malloc(sizeof(*entry)));
-    entry->address = qemu_plugin_insn_vaddr(insn);
-    entry->text = text;
+    struct reported *entry = entry_for(insn, text);
     if (trace) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, traced, QEMU_PLUGIN_CB_NO_REGS, entry);
     }
     if (matches) {
-        entry->hits = counter_new(&pool);
         qemu_plugin_register_vcpu_insn_exec_cb(insn, matched, QEMU_PLUGIN_CB_NO_REGS, entry);
     }
 }
