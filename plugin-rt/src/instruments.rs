@@ -73,7 +73,6 @@ impl Instruments {
             return false;
         };
         let before = view.blocks.set;
-        view.snapshot.refresh();
         view.blocks.refresh() && view.blocks.set != before
     }
 

@@ -191,6 +191,18 @@ impl Registry {
         Ok(is_live)
     }
 
+    /// Forgets what a plugin that is being loaded has subscribed to; gives whether it is. Nobody has
+    /// seen any of it yet.
+    pub(crate) fn start_over(&mut self, id: PluginId) -> Result<bool, Unknown> {
+        let entry = self.entry(id)?;
+        let is_loading = entry.phase == Phase::Loading;
+        if is_loading {
+            entry.instruments = false;
+            self.callbacks.forget(id);
+        }
+        Ok(is_loading)
+    }
+
     /// Ends all subscriptions of a plugin that wants to begin anew or to end; gives whether the
     /// request is granted. If so, [`Registry::ending`] is due after a grace period.
     pub(crate) fn end(

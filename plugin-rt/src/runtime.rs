@@ -261,6 +261,11 @@ impl Runtime {
         self.finish(id, Request::Uninstall, None).unwrap_or(false)
     }
 
+    /// A plugin that is being loaded begins anew. Gives whether it is being loaded.
+    pub(crate) fn start_over(&self, id: PluginId) -> Result<bool, Unknown> {
+        self.registry.lock().start_over(id)
+    }
+
     /// Ends all subscriptions of a plugin; `completion` is called when its last callback has
     /// returned. Gives whether that was not under way already.
     pub(crate) fn finish(

@@ -18,32 +18,45 @@ pub(super) const EXPORTS: &[Export] = &[
 extern "C" fn qemu_plugin_uninstall(id: u64, callback: Function, userdata: Userdata) {
     const NAME: &str = "qemu_plugin_uninstall";
     let id = PluginId(id);
-    let installs = context::current()
-        .is_some_and(|context| context.kind == Kind::Install && context.plugin.id() == id);
-    if installs {
+    if installs(id) {
         breach(
             NAME,
             "called by qemu_plugin_install; return a value other than 0 from there instead",
         );
     }
-    finish(NAME, id, Request::Uninstall, callback, userdata);
+    let completion = completion(NAME, id, callback, userdata);
+    finish(NAME, id, Request::Uninstall, completion);
 }
 
 /// Ends all subscriptions; `callback` is called when the last callback has returned, and may subscribe
-/// anew. Returns at once.
+/// anew. Returns at once. Inside `qemu_plugin_install` there are no callbacks to wait for.
 #[unsafe(no_mangle)]
 extern "C" fn qemu_plugin_reset(id: u64, callback: Function, userdata: Userdata) {
-    finish(
-        "qemu_plugin_reset",
-        PluginId(id),
-        Request::Reset,
-        callback,
-        userdata,
-    );
+    const NAME: &str = "qemu_plugin_reset";
+    let id = PluginId(id);
+    let completion = completion(NAME, id, callback, userdata);
+    if installs(id) && host().start_over(id) == Ok(true) {
+        if let Some(completion) = completion {
+            completion.call(id);
+        }
+        return;
+    }
+    finish(NAME, id, Request::Reset, completion);
 }
 
-fn finish(name: &str, id: PluginId, request: Request, callback: Function, userdata: Userdata) {
+/// Whether the plugin's `qemu_plugin_install` is running on this thread.
+fn installs(id: PluginId) -> bool {
+    context::current()
+        .is_some_and(|context| context.kind == Kind::Install && context.plugin.id() == id)
+}
+
+fn completion(name: &str, id: PluginId, callback: Function, data: Userdata) -> Option<Simple> {
     let version = of_plugin(name, id);
+    // SAFETY: a plugin of this version passes a function of this shape.
+    callback.map(|callback| unsafe { Callback::of(version, callback, data) })
+}
+
+fn finish(name: &str, id: PluginId, request: Request, completion: Option<Simple>) {
     if context::current().is_none() {
         questionable(
             name,
@@ -51,15 +64,10 @@ fn finish(name: &str, id: PluginId, request: Request, callback: Function, userda
              callback",
         );
     }
-    // SAFETY: a plugin of this version passes a function of this shape.
-    let completion: Option<Simple> =
-        callback.map(|callback| unsafe { Callback::of(version, callback, userdata) });
-    match host().finish(id, request, completion) {
-        Ok(true) => {}
-        // It went between the two questions, or is on its way.
-        Ok(false) | Err(_) => questionable(
+    if host().finish(id, request, completion) != Ok(true) {
+        questionable(
             name,
             "requested before, and not over yet; this request is ignored",
-        ),
+        );
     }
 }
