@@ -7,7 +7,7 @@ mod run;
 
 use std::collections::BTreeMap;
 
-use run::{Run, guest, instructions_by_qemu, plugin, rust_plugin, scratch};
+use run::{Run, example, guest, instructions_by_qemu, plugin, rust_plugin, scratch};
 
 /// The number behind a text in the log.
 fn number(log: &str, before: &str) -> u64 {
@@ -478,4 +478,30 @@ fn matches_are_reported_as_they_happen() {
     assert_eq!(number(last, "cpu 0, "), lines.len() as u64, "{last}");
     // In the loop there are three instructions from one to the next.
     assert!(log.contains(", 1000 hits, cpu 0, ") && log.contains(", +3 since last match, "));
+}
+
+#[test]
+fn a_plugin_takes_itself_out() {
+    for (name, reached) in [("work", true), ("threads", true), ("work", false)] {
+        let limit = if reached { 20_000 } else { 1u64 << 40 };
+        let spec = format!("{},insns={limit}", example("first").display());
+        let log = run_with(name, &[spec]);
+        let lines: Vec<_> = log.lines().collect();
+        match reached {
+            // It is dropped, and not told about the end of the process.
+            true => {
+                assert_eq!(lines.len(), 2, "{log}");
+                assert!(
+                    (20_000..20_600).contains(&number(&log, "has begun ")),
+                    "{log}"
+                );
+                assert_eq!(lines[1], "no callback is left");
+            }
+            // It is told about the end of the process, and not dropped.
+            false => {
+                assert_eq!(lines.len(), 1, "{log}");
+                assert!(lines[0].starts_with("the program ended after "), "{log}");
+            }
+        }
+    }
 }

@@ -37,14 +37,16 @@ fn once(target: &str, command: &mut Command) {
 }
 
 /// Where cargo puts what it builds: these tests' own profile.
-fn cargo_build(package: &str) -> PathBuf {
+fn cargo_build(what: &[&str]) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("a directory in target/");
     let mut command = Command::new(env!("CARGO"));
     command
         .current_dir(repository())
-        .args(["build", "--quiet", "-p", package, "--target-dir"])
+        .args(["build", "--quiet"])
+        .args(what)
+        .args(["--target-dir"])
         .arg(target);
     let profile = match cfg!(debug_assertions) {
         true => "debug",
@@ -53,14 +55,14 @@ fn cargo_build(package: &str) -> PathBuf {
             "release"
         }
     };
-    once(package, &mut command);
+    once(&what.concat(), &mut command);
     target.join(profile)
 }
 
 fn hartscope() -> PathBuf {
     match std::env::var_os("HARTSCOPE") {
         Some(path) => path.into(),
-        None => cargo_build("hartscope").join("hartscope"),
+        None => cargo_build(&["-p", "hartscope"]).join("hartscope"),
     }
 }
 
@@ -81,7 +83,13 @@ pub fn plugin(name: &str, version: u32) -> PathBuf {
 
 /// A plugin in Rust.
 pub fn rust_plugin(name: &str) -> PathBuf {
-    cargo_build(name).join(format!("lib{name}.so"))
+    cargo_build(&["-p", name]).join(format!("lib{name}.so"))
+}
+
+/// An example of the crate, which is a plugin.
+pub fn example(name: &str) -> PathBuf {
+    let what = ["-p", env!("CARGO_PKG_NAME"), "--example", name];
+    cargo_build(&what).join(format!("examples/lib{name}.so"))
 }
 
 /// A program of `tests/guests`, static; `work` has no C library.
