@@ -44,8 +44,9 @@
  * - Pointers to blocks and instructions are valid until the translation callback that got them
  *   returns; a hwaddr until the memory callback returns. Strings handed out as `const char *` live
  *   as long as the process.
- * - A call from a place where it is not allowed ends the process with a message that names the
- *   plugin and the function.
+ * - What breaks the rules of a function is refused by its result, where it has one that says so; else
+ *   it ends the process with a message that names the plugin, the function, and what to do.
+ *   hartscope --check-plugins names also what is harmless.
  */
 #ifndef QEMU_QEMU_PLUGIN_H
 #define QEMU_QEMU_PLUGIN_H

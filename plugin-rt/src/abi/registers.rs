@@ -8,6 +8,7 @@
 //! 3. A callback that says it does not touch registers finds them incomplete, and may not.
 
 use std::ffi::{CStr, c_char};
+use std::sync::atomic::Ordering::Relaxed;
 
 use translate::CpuState;
 
@@ -65,10 +66,10 @@ impl Register {
             Register::Pc => state.pc = value,
             Register::F(number) => state.f[usize::from(number)] = value,
             Register::Fflags => set_fflags(state, value),
-            Register::Frm => state.set_frm(value as u8),
+            Register::Frm => set_frm(state, value),
             Register::Fcsr => {
                 set_fflags(state, value);
-                state.set_frm((value >> 5) as u8);
+                set_frm(state, value >> 5);
             }
             Register::Cycle | Register::Time | Register::Instret => return false,
         }
@@ -80,6 +81,20 @@ fn set_fflags(state: &mut CpuState, value: u64) {
     state.fflags = value as u32 & 0x1f;
     state.update_mxcsr();
 }
+
+/// Code is made for a rounding mode: what runs now is left at its next poll, and what comes then is
+/// made for the new one.
+fn set_frm(state: &mut CpuState, value: u64) {
+    let before = state.mode();
+    state.set_frm(value as u8);
+    if state.mode() != before {
+        // Relaxed: for this thread itself.
+        state.request.fetch_or(ANOTHER_MODE, Relaxed);
+    }
+}
+
+/// A request that nobody else makes: the run loop looks for code, and goes on.
+const ANOTHER_MODE: u32 = 1 << 30;
 
 /// The counters, as the guest's own instructions read them.
 mod clock {
