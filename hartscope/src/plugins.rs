@@ -40,8 +40,6 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Arc<Ru
         log: Arc::new(log),
         check: options.check_plugins,
     });
-    // SAFETY: the handler is a plain function.
-    unsafe { libc::atexit(run_last_callbacks) };
     for spec in specs.specs() {
         if let Err(error) = runtime.load(spec) {
             return Err(fail(&error, 1));
@@ -58,14 +56,6 @@ fn specs(environment: Option<&OsStr>, options: &RunOptions) -> Result<Specs, Spe
         specs.add(option)?;
     }
     Ok(specs)
-}
-
-/// Whoever calls `exit`, a plugin or we ourselves: the last callbacks have their turn, unless the
-/// guest's end has called them already.
-extern "C" fn run_last_callbacks() {
-    if let Some(runtime) = Runtime::global() {
-        runtime.at_exit();
-    }
 }
 
 /// Where plugins' output goes: `-d plugin` turns it on.

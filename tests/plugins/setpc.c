@@ -93,7 +93,9 @@ SYSRET_CB(on_return)
 
 DISCON_CB(on_discon)
 {
-    if ((uint64_t)type == trap && is("discon")) {
+    /* Once: the call that ends the guest is one, too. */
+    if ((uint64_t)type == trap && is("discon") && trap) {
+        trap = 0;
         leave("discon");
     }
 }

@@ -191,6 +191,11 @@ impl Run {
     }
 }
 
+/// The address of a symbol of a program.
+pub fn address(program: &Path, name: &str) -> u64 {
+    function(program, name).start
+}
+
 /// The address range of a function of a program, by its symbol.
 pub fn function(program: &Path, name: &str) -> std::ops::Range<u64> {
     use object::{Object, ObjectSymbol};

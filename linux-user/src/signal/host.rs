@@ -287,6 +287,9 @@ fn on_sent(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext
 
 /// Takes in a signal that was sent (not a fault of this process).
 fn handle(signal: i32, info: &SigInfo, context: &mut libc::ucontext_t) {
+    if is_own_end(signal, info, context) {
+        die_by(signal);
+    }
     let mailbox = CURRENT.get();
     if mailbox.is_null() {
         if signal != KICK {
@@ -306,6 +309,28 @@ fn handle(signal: i32, info: &SigInfo, context: &mut libc::ucontext_t) {
     }
     mailbox.kicker.kick();
     abort_safe_syscall(context);
+}
+
+/// Whether a signal is not the guest's: host code, a plugin's as a rule, has come to an instruction
+/// that is none, or has called `abort`. The guest's own `abort` comes by way of [`safe_syscall`].
+fn is_own_end(signal: i32, info: &SigInfo, context: &libc::ucontext_t) -> bool {
+    let register = |number: i32| context.uc_mcontext.gregs[number as usize];
+    match signal {
+        libc::SIGILL | libc::SIGTRAP | libc::SIGSYS => info.code() > 0,
+        libc::SIGABRT => {
+            // SAFETY: these calls only return a number.
+            let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
+            let behind_call = (&raw const hartscope_safe_syscall_instruction) as i64 + 2;
+            // The registers of a `tgkill` to this very thread that has just been made.
+            info.code() == libc::SI_TKILL
+                && register(libc::REG_RAX) == 0
+                && register(libc::REG_RDI) == i64::from(pid)
+                && register(libc::REG_RSI) == i64::from(tid)
+                && register(libc::REG_RDX) == i64::from(signal)
+                && register(libc::REG_RIP) != behind_call
+        }
+        _ => false,
+    }
 }
 
 /// This thread runs no guest thread: the signal is for the one that does.

@@ -22,6 +22,7 @@
     .text
     .globl _start
     .type _start, @function
+    .globl bytes
 _start:
     # prologue: 4 (lla is two instructions)
     lla     s0, bytes

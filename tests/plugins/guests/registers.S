@@ -16,18 +16,18 @@ _start:
     .globl point
 point:
     nop
-    mv      s1, a0
-    .globl changed
-changed:
-    li      a2, 0
     # Whatever was written to zero is not there.
-    add     s1, s1, zero
-    add     s1, s1, a2
+    add     s1, a0, zero
     li      a0, 1
     lla     a1, text
     li      a2, 6
     li      a7, 64
     ecall
+    # Behind the call there is another block.
+    .globl changed
+changed:
+    li      a2, 0
+    add     s1, s1, a2
     mv      a0, s1
     li      a7, 94
     ecall
