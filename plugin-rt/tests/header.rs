@@ -112,11 +112,11 @@ fn the_header_is_strict_c_and_may_be_included_twice() {
     compile_every_version(STRICT_C, source);
 }
 
-/// The functions that the header declares for a version, without what the plugin defines.
-fn declared(version: i32) -> BTreeSet<String> {
+/// The functions that a header declares, by the beginning of their names.
+fn declared(header: &str, prefix: &str, version: i32) -> BTreeSet<String> {
     let output = Command::new("gcc")
         .args(["-E", "-P", &format!("-DQEMU_PLUGIN_API_VERSION={version}")])
-        .arg(format!("{INCLUDE}/qemu-plugin.h"))
+        .arg(format!("{INCLUDE}/{header}"))
         .output()
         .expect("run gcc");
     assert!(output.status.success());
@@ -125,22 +125,37 @@ fn declared(version: i32) -> BTreeSet<String> {
         let name = text
             .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .next()?;
-        name.starts_with("qemu_plugin_").then(|| name.to_owned())
+        name.starts_with(prefix).then(|| name.to_owned())
     });
-    before_parentheses
-        .filter(|name| name != "qemu_plugin_install")
+    before_parentheses.collect()
+}
+
+/// The functions that the runtime exports to plugins of a version.
+fn exported(prefix: &str, version: i32) -> BTreeSet<String> {
+    plugin_rt::abi::exports()
+        .filter(|export| export.name.starts_with(prefix) && export.since <= version)
+        .map(|export| export.name.to_owned())
         .collect()
 }
 
 #[test]
 fn the_header_declares_what_the_runtime_exports() {
-    let exports: Vec<_> = plugin_rt::abi::exports()
-        .filter(|export| export.name.starts_with("qemu_plugin_"))
-        .collect();
-    assert_eq!(exports.len(), 65);
+    assert_eq!(exported("qemu_plugin_", 7).len(), 65);
     for version in VERSIONS {
-        let exported = exports.iter().filter(|export| export.since <= version);
-        let exported: BTreeSet<String> = exported.map(|export| export.name.to_owned()).collect();
-        assert_eq!(declared(version), exported, "version {version}");
+        let mut declared = declared("qemu-plugin.h", "qemu_plugin_", version);
+        // The plugin's own.
+        assert!(declared.remove("qemu_plugin_install"));
+        assert_eq!(declared, exported("qemu_plugin_", version), "{version}");
+    }
+}
+
+#[test]
+fn so_does_the_header_of_the_older_interface() {
+    let names = exported("qemulib_", 7);
+    assert_eq!(names.len(), 4);
+    assert_eq!(declared("qemulib.h", "qemulib_", 7), names);
+    let source = "#include <qemulib.h>\n#include <qemulib.h>\nextern int unit;\n";
+    for compiler in [STRICT_C, CPP] {
+        compile(compiler, None, source).expect("it is both C and C++");
     }
 }
