@@ -1,5 +1,6 @@
 //! What the runtime does with plugins, without a guest.
 
+mod collecting;
 mod dispatch;
 mod endings;
 mod loading;
