@@ -7,7 +7,7 @@
 use super::{FAULTS, IGNORE, KICK, RESERVED, SIGNALS, SigInfo, SigSet, UNBLOCKABLE, bit};
 use crate::{Args, Errno, SysResult};
 use std::cell::{Cell, UnsafeCell};
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::ptr::null;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use vcpu::Kicker;
@@ -288,6 +288,9 @@ fn on_sent(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext
 /// Takes in a signal that was sent (not a fault of this process).
 fn handle(signal: i32, info: &SigInfo, context: &mut libc::ucontext_t) {
     if is_own_end(signal, info, context) {
+        if signal != libc::SIGABRT {
+            name_culprit(signal, context);
+        }
         die_by(signal);
     }
     let mailbox = CURRENT.get();
@@ -331,6 +334,21 @@ fn is_own_end(signal: i32, info: &SigInfo, context: &libc::ucontext_t) -> bool {
         }
         _ => false,
     }
+}
+
+/// Says whose code it is that cannot go on.
+fn name_culprit(signal: i32, context: &libc::ucontext_t) {
+    let rip = context.uc_mcontext.gregs[libc::REG_RIP as usize];
+    // SAFETY: zero is a valid value, which the call overwrites if it finds something.
+    let library = unsafe {
+        let mut found: libc::Dl_info = std::mem::zeroed();
+        match libc::dladdr(rip as *const c_void, &mut found) {
+            0 => None,
+            _ => Some(CStr::from_ptr(found.dli_fname).to_string_lossy()),
+        }
+    };
+    let library = library.as_deref().unwrap_or("code of no library");
+    crate::message(&format!("{library} died by {}", super::name(signal)));
 }
 
 /// This thread runs no guest thread: the signal is for the one that does.
