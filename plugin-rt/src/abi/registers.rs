@@ -63,7 +63,8 @@ impl Register {
         match self {
             Register::X(0) | Register::Priv => {}
             Register::X(number) => state.x[usize::from(number)] = value,
-            Register::Pc => state.pc = value,
+            // No instruction begins at an odd address.
+            Register::Pc => state.pc = value & !1,
             Register::F(number) => state.f[usize::from(number)] = value,
             Register::Fflags => set_fflags(state, value),
             Register::Frm => set_frm(state, value),
@@ -435,6 +436,7 @@ mod tests {
             let read = register.read(&state);
             match register {
                 Register::X(0) | Register::Priv => assert_eq!((written, read), (true, 0)),
+                Register::Pc => assert_eq!((written, read), (true, 0xfeed_f00d_1234_5676)),
                 Register::Fflags => assert_eq!((written, read), (true, 0x17)),
                 Register::Frm => assert_eq!((written, read), (true, 7)),
                 Register::Fcsr => assert_eq!((written, read), (true, 0x77)),
