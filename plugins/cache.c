@@ -25,12 +25,15 @@ static const char *const level_names[LEVELS] = { "data", "fetch", "L2" };
 
 struct shape {
     uint64_t size, block, ways;
+    /* The same for the hot path: no division there. */
+    unsigned int block_shift;
+    uint64_t set_mask;
 };
 
 static struct shape shapes[LEVELS] = {
-    [L1_DATA] = { 16384, 64, 8 },
-    [L1_INSN] = { 16384, 64, 8 },
-    [L2] = { 2097152, 64, 16 },
+    [L1_DATA] = { .size = 16384, .block = 64, .ways = 8 },
+    [L1_INSN] = { .size = 16384, .block = 64, .ways = 8 },
+    [L2] = { .size = 2097152, .block = 64, .ways = 16 },
 };
 static enum policy policy = LRU;
 static bool use_l2;
@@ -94,15 +97,17 @@ static bool cache_access(struct core *core, enum level level, uint64_t address)
 {
     const struct shape *shape = &shapes[level];
     struct cache *cache = &core->caches[level];
-    uint64_t number = address / shape->block;
-    uint64_t *set = &cache->lines[number % sets_of(shape) * shape->ways];
+    uint64_t number = address >> shape->block_shift;
+    uint64_t *set = &cache->lines[(number & shape->set_mask) * shape->ways];
     uint64_t line = number + 1;
-    size_t way = 0;
+    cache->accesses++;
+    if (set[0] == line) {
+        return true; /* most often, and whatever the policy */
+    }
+    size_t way = 1;
     while (way < shape->ways && set[way] != line) {
         way++;
     }
-
-    cache->accesses++;
     bool hit = way < shape->ways;
     if (hit && policy != LRU) {
         return true;
@@ -269,7 +274,8 @@ static bool is_power_of_two(uint64_t number)
     return number != 0 && (number & (number - 1)) == 0;
 }
 
-static bool check_shape(const char *name, const struct shape *shape)
+/* Checks a shape, and prepares it for use. */
+static bool prepare(const char *name, struct shape *shape)
 {
     enum { LARGEST = 1 << 30 };
     bool valid = is_power_of_two(shape->block) && shape->ways >= 1 && shape->size <= LARGEST
@@ -280,8 +286,11 @@ static bool check_shape(const char *name, const struct shape *shape)
         fprintf(stderr,
                 "cache: %s: line and number of sets (size / line / ways) must be powers of two\n",
                 name);
+        return false;
     }
-    return valid;
+    shape->block_shift = (unsigned int)__builtin_ctzll(shape->block);
+    shape->set_mask = sets_of(shape) - 1;
+    return true;
 }
 
 static bool arg_evict(const char *arg)
@@ -327,8 +336,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
             return arg_refused("cache", arg);
         }
     }
-    if (!check_shape("instruction cache", &shapes[L1_INSN])
-        || !check_shape("data cache", &shapes[L1_DATA]) || !check_shape("l2", &shapes[L2])) {
+    if (!prepare("instruction cache", &shapes[L1_INSN]) || !prepare("data cache", &shapes[L1_DATA])
+        || !prepare("l2", &shapes[L2])) {
         return -1;
     }
     if (n_cores > 0) {
