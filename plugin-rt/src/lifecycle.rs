@@ -21,7 +21,7 @@ pub(crate) enum Phase {
     Resetting,
     /// The same, for good.
     Draining,
-    /// Its library may have been closed.
+    /// Its library is being closed.
     Gone,
 }
 

@@ -29,7 +29,8 @@ pub(crate) struct Snapshot {
 struct Entry {
     plugin: Arc<Plugin>,
     phase: Phase,
-    library: Library,
+    /// `None` when it is being closed.
+    library: Option<Library>,
     /// How often what it has put into blocks was to be forgotten.
     generation: u32,
     /// Whether it is in the instrumentation set.
@@ -89,7 +90,7 @@ impl Registry {
         self.entries.push(Entry {
             plugin,
             phase: Phase::Loading,
-            library,
+            library: Some(library),
             generation: 0,
             instruments: false,
             reset: None,
@@ -243,16 +244,15 @@ impl Registry {
         }
     }
 
-    /// Takes a plugin out that has been told of its end. Its library may be closed.
-    pub(crate) fn remove(&mut self, id: PluginId) -> Option<Library> {
-        let at = self
-            .entries
-            .iter()
-            .position(|entry| entry.plugin.id() == id)?;
-        if !self.entries[at].phase.gone() {
-            return None;
-        }
-        Some(self.entries.remove(at).library)
+    /// The library of a plugin that has been told of its end, to be closed.
+    pub(crate) fn gone(&mut self, id: PluginId) -> Option<Library> {
+        let entry = self.entry(id).ok()?;
+        entry.phase.gone().then(|| entry.library.take())?
+    }
+
+    /// Takes a plugin out whose library has been closed.
+    pub(crate) fn remove(&mut self, id: PluginId) {
+        self.entries.retain(|entry| entry.plugin.id() != id);
     }
 
     /// The requests whose ends are still to come, in the order in which they were made.

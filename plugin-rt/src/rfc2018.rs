@@ -121,6 +121,9 @@ unsafe extern "C" fn translated(tb: usize, _: usize) {
         let wants_mem = functions
             .mem
             .is_some_and(|(needs, _)| accesses(insn.bytes()).is_some() && wants(needs));
+        if !(wants_insn || wants_mem) {
+            continue;
+        }
         with_tb(NAME, tb as u64, |block| {
             let before = &mut block.at(index).before;
             if wants_insn {

@@ -220,7 +220,8 @@ impl Runtime {
         });
     }
 
-    /// Holds the locks that the child of a fork will need.
+    /// Holds the locks that the child of a fork will need. The calling thread must be offline already:
+    /// going offline may run jobs, which take these locks.
     pub fn hold(&self) -> impl Sized + '_ {
         let registry = self.registry.lock();
         (
@@ -316,11 +317,12 @@ impl Runtime {
         call(Kind::Completion, ending.completion);
         if request == Request::Uninstall {
             // Its destructors may still log something.
-            let library = self.registry.lock().remove(id);
+            let library = self.registry.lock().gone(id);
             context::run_own(plugin.slot(), Kind::Completion, || drop(library));
             boards::forget(id);
-            let _registry = self.registry.lock();
+            let mut registry = self.registry.lock();
             self.table.remove(&plugin);
+            registry.remove(id);
         }
     }
 

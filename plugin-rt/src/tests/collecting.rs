@@ -11,25 +11,15 @@ use crate::abi::exports;
 use crate::plugin::Plugin;
 use crate::translation::Translation;
 
-/// The process's runtime, with a plugin of version 5 and one of version 7.
+/// A plugin of version 5 and one of version 7.
 fn plugins() -> &'static [Arc<Plugin>] {
     static PLUGINS: OnceLock<Vec<Arc<Plugin>>> = OnceLock::new();
     PLUGINS.get_or_init(|| {
-        let runtime = Runtime::start(config(), Areas::new(1 << 17), Domain::new());
-        load(&runtime, 5);
-        load(&runtime, 7);
-        runtime.plugins()
+        let ids = [5, 7].map(|version| load(global(), version));
+        let plugins = global().plugins();
+        let find = |id| plugins.iter().find(|plugin| plugin.id() == id).cloned();
+        ids.into_iter().filter_map(find).collect()
     })
-}
-
-/// An exported function, as a plugin finds it.
-macro_rules! exported {
-    ($name:ident as $shape:ty) => {{
-        let name = stringify!($name);
-        let found = exports().find(|export| export.name == name).expect(name);
-        // SAFETY: the function has this shape.
-        unsafe { std::mem::transmute::<*const (), $shape>(found.address) }
-    }};
 }
 
 /// C's `qemu_plugin_u64`.
@@ -175,7 +165,7 @@ fn accesses_are_asked_for_by_kind() {
 #[test]
 fn data_is_copied_or_for_version_2_pointed_to() {
     let [_, new] = plugins() else { unreachable!() };
-    let runtime = Runtime::global().unwrap();
+    let runtime = global();
     let oldest = load(runtime, 2);
     let plugins = runtime.plugins();
     let oldest = plugins.iter().find(|plugin| plugin.id() == oldest).unwrap();
