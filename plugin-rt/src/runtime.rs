@@ -319,6 +319,7 @@ impl Runtime {
             // Its destructors may still log something.
             let library = self.registry.lock().gone(id);
             context::run_own(plugin.slot(), Kind::Completion, || drop(library));
+            crate::clobbers::library_closed();
             boards::forget(id);
             let mut registry = self.registry.lock();
             self.table.remove(&plugin);

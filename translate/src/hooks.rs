@@ -23,21 +23,31 @@ pub enum Regs {
     Write,
 }
 
-/// Host registers that a callback may change, apart from those that every function keeps.
+/// What a callback may change of the host's registers, apart from those that every function keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clobbers {
     /// Integer registers, by number.
     pub ints: u16,
-    /// It may look at or change vector registers, or the floating-point environment.
-    pub vectors: bool,
+    /// Vector registers, by number.
+    pub vectors: u16,
+    /// It may depend on the floating-point environment, or change it.
+    pub environment: bool,
 }
 
 impl Clobbers {
+    /// Nothing.
+    pub const NONE: Clobbers = Clobbers {
+        ints: 0,
+        vectors: 0,
+        environment: false,
+    };
+
     /// All that the calling convention (System V, x86-64) lets a function change.
     pub const ALL: Clobbers = Clobbers {
         // rax, rcx, rdx, rsi, rdi, r8-r11
         ints: 0b0000_1111_1100_0111,
-        vectors: true,
+        vectors: 0xffff,
+        environment: true,
     };
 }
 

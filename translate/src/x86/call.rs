@@ -10,7 +10,8 @@ use dynasmrt::DynasmApi;
 
 use super::asm::{Cc, Fixup, asm};
 use super::emit::Emission;
-use super::regs::{FLoc, Loc, PINNED, RAX, RCX, X0, disp, loc_f, slot};
+use super::lanes;
+use super::regs::{FLoc, Loc, PINNED, PINNED_F, RAX, RCX, X0, disp, loc_f, slot, slot_f};
 use super::runtime::{STUB_CALL, VCPU_INDEX, stub_disp};
 use crate::hooks::{Clobbers, Condition, Regs, Test};
 use crate::ops::{Addr, FReg, Invocation, Op, Reg};
@@ -95,7 +96,7 @@ impl Emission<'_> {
         let invocation = self.block.calls[usize::from(index)];
         let call = &invocation.call;
         self.flush_lanes();
-        let in_line = call.regs == Regs::None && !call.clobbers.vectors;
+        let in_line = call.regs == Regs::None && !call.clobbers.environment;
         if !in_line {
             // Not behind the condition: what follows relies on it.
             self.settle_all();
@@ -148,8 +149,17 @@ impl Emission<'_> {
                 .into_iter()
                 .filter(move |&(_, host)| changed >> host & 1 != 0)
         };
+        let saved_f = || {
+            PINNED_F
+                .into_iter()
+                .filter(move |&(_, host)| call.clobbers.vectors >> host & 1 != 0)
+        };
         for (guest, host) in saved() {
             self.a.store(slot(Reg(guest)), host);
+        }
+        for (guest, host) in saved_f() {
+            let m = slot_f(FReg(guest));
+            asm!(self.a; vmovsd QWORD [rbp + m], Rx(host));
         }
         asm!(self.a; mov edi, [rbp + VCPU_INDEX]);
         match invocation.info {
@@ -163,6 +173,14 @@ impl Emission<'_> {
         asm!(self.a; mov rax, QWORD call.function as i64; call rax);
         for (guest, host) in saved() {
             self.a.mov(host, slot(Reg(guest)));
+        }
+        for (guest, host) in saved_f() {
+            let m = slot_f(FReg(guest));
+            asm!(self.a; vmovsd Rx(host), QWORD [rbp + m]);
+        }
+        // The lanes are empty.
+        if call.clobbers.vectors >> 15 != 0 {
+            lanes::clear(&mut self.a);
         }
     }
 

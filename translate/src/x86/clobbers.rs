@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use iced_x86::{
     Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
-    OpAccess, OpKind,
+    Mnemonic, OpAccess, OpKind,
 };
 
 use crate::hooks::Clobbers;
@@ -29,10 +29,7 @@ impl Clobbers {
     pub fn of(function: usize, never_returns: impl Fn(usize) -> bool) -> Clobbers {
         let mut reader = Reader {
             info: InstructionInfoFactory::new(),
-            clobbers: Clobbers {
-                ints: 0,
-                vectors: false,
-            },
+            clobbers: Clobbers::NONE,
             seen: HashSet::new(),
             left: MOST_INSNS,
         };
@@ -109,39 +106,68 @@ impl Reader {
 
     /// Notes what an instruction changes; `None` if that cannot be said.
     fn note(&mut self, insn: &Instruction) -> Option<()> {
+        // It changes no more than upper halves, where nothing is.
+        if insn.mnemonic() == Mnemonic::Vzeroupper {
+            return Some(());
+        }
         if insn.is_privileged() || insn.is_save_restore_instruction() {
             return None;
         }
         for used in self.info.info(insn).used_registers() {
             let register = used.register();
+            let changes = !matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
             if register.is_gpr() {
-                let changes = !matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
                 if changes {
                     self.clobbers.ints |= 1 << register.full_register().number();
                 }
-            } else if register.is_vector_register()
-                || register.is_st()
-                || register.is_mm()
-                || register.is_k()
-            {
-                self.clobbers.vectors = true;
+            } else if register.is_vector_register() {
+                // Of those that the guest's values are in there are no more than 16.
+                if changes && register.number() < 16 {
+                    self.clobbers.vectors |= 1 << register.number();
+                }
             } else if register.is_segment_register() {
                 // Reading a thread's own memory is all that compilers do with them.
-                if used.access() != OpAccess::Read {
+                if changes {
                     return None;
                 }
+            } else if !register.is_k() {
+                return None;
             }
         }
-        // Those that work on the environment have no register operands.
-        let environment = |feature: &CpuidFeature| {
-            matches!(
-                feature,
-                CpuidFeature::SSE | CpuidFeature::AVX | CpuidFeature::FPU
-            )
-        };
-        self.clobbers.vectors |= insn.cpuid_features().iter().any(environment);
+        self.clobbers.environment |= minds_environment(insn);
         Some(())
     }
+}
+
+/// Whether what an instruction does depends on rounding modes and masks, or changes them: all of x87,
+/// MMX and SSE does but for moves, logic and integer arithmetic.
+fn minds_environment(insn: &Instruction) -> bool {
+    let of_no_unit = |feature: &CpuidFeature| {
+        let name = format!("{feature:?}");
+        !["SSE", "AVX", "FPU", "FMA", "F16C", "MMX", "3DNOW", "D3NOW"]
+            .iter()
+            .any(|unit| name.contains(unit))
+    };
+    if insn.cpuid_features().iter().all(of_no_unit) {
+        return false;
+    }
+    let name = format!("{:?}", insn.mnemonic()).to_lowercase();
+    let name = name.strip_prefix('v').unwrap_or(&name);
+    let harmless = [
+        "mov",
+        "p",
+        "and",
+        "or",
+        "xor",
+        "unpck",
+        "shuf",
+        "zero",
+        "insert",
+        "extract",
+        "broadcast",
+        "lddqu",
+    ];
+    !harmless.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Where a direct jump or call goes.
@@ -243,7 +269,7 @@ mod tests {
             of(count),
             Clobbers {
                 ints: RAX,
-                vectors: false
+                ..Clobbers::NONE
             }
         );
     }
@@ -276,9 +302,20 @@ mod tests {
     }
 
     #[test]
-    fn vector_registers_are_noticed() {
+    fn vector_registers_are_noticed_and_the_environment_apart_from_them() {
         #[unsafe(naked)]
-        unsafe extern "C" fn vector() {
+        unsafe extern "C" fn two_counters() {
+            naked_asm!(
+                "movdqu xmm3, [rax]",
+                "movq xmm1, rdx",
+                "vpaddq xmm3, xmm3, xmm1",
+                "movups [rax], xmm3",
+                "vzeroupper",
+                "ret"
+            )
+        }
+        #[unsafe(naked)]
+        unsafe extern "C" fn arithmetic() {
             naked_asm!("addsd xmm0, xmm1", "ret")
         }
         #[unsafe(naked)]
@@ -289,9 +326,11 @@ mod tests {
         unsafe extern "C" fn x87() {
             naked_asm!("fldz", "ret")
         }
-        assert!(of(vector).vectors);
-        assert!(of(control).vectors);
-        assert!(of(x87).vectors);
+        let counters = of(two_counters);
+        assert_eq!((counters.vectors, counters.environment), (0b1010, false));
+        assert!(of(arithmetic).environment);
+        assert!(of(control).environment);
+        assert!(of(x87).environment);
     }
 
     #[test]
@@ -300,12 +339,6 @@ mod tests {
         unsafe extern "C" fn checked() {
             naked_asm!("test edi, edi", "je 2f", "ret", "2:", "call {}", sym end)
         }
-        assert_eq!(
-            of(checked),
-            Clobbers {
-                ints: 0,
-                vectors: false
-            }
-        );
+        assert_eq!(of(checked), Clobbers::NONE);
     }
 }

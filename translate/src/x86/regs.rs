@@ -121,10 +121,15 @@ pub fn loc(r: Reg) -> Loc {
     }
 }
 
+/// Displacement of the slot of a floating-point register, pinned or not.
+pub fn slot_f(r: FReg) -> i32 {
+    disp(offset_of!(CpuState, f) + 8 * r.index())
+}
+
 /// Where a floating-point register lives.
 pub fn loc_f(r: FReg) -> FLoc {
     match HOST_F[r.index()] {
-        UNPINNED => FLoc::M(disp(offset_of!(CpuState, f) + 8 * r.index())),
+        UNPINNED => FLoc::M(slot_f(r)),
         host => FLoc::R(host),
     }
 }

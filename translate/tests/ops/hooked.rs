@@ -92,6 +92,8 @@ extern "C" fn frugal(vcpu: u32, userdata: u64) {
         "inc qword ptr [rsi]",
         "mov rsi, -2",
         "mov r9, -3",
+        "movq xmm9, rsi",
+        "pxor xmm15, xmm9",
         "mov eax, 4",
         "ret",
     )
