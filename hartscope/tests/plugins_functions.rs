@@ -62,7 +62,7 @@ fn instructions_are_described() {
 }
 
 #[test]
-fn functions_have_names_also_in_a_dynamic_program() {
+fn functions_have_names_of_their_own() {
     let program = guest("ends");
     let main = function(&program, "main");
     let arguments = format!("start={:#x},end={:#x}", main.start, main.end);
@@ -363,6 +363,26 @@ fn the_program_and_the_emulator_are_described() {
             "{log}"
         );
         assert!(log.ends_with(&format!("vcpus 1\n{time}")), "{log}");
+    }
+}
+
+#[test]
+fn scoreboard_entries_are_read_and_written() {
+    let program = guest("threads");
+    for version in VERSIONS {
+        for threads in [1, 40] {
+            let run = Run::new(&program).arg(threads);
+            let log = run.plugin(&plugin("boards", version), "").expect(0).log;
+            let rest = log
+                .strip_suffix('\n')
+                .and_then(|log| log.split_once(" vcpus: "));
+            let Some((vcpus, rest)) = rest else {
+                panic!("{log}");
+            };
+            let vcpus: u64 = vcpus.parse().unwrap_or_else(|_| panic!("{log}"));
+            assert!((1..=threads).contains(&vcpus), "{log}");
+            assert_eq!(rest, format!("sum is right, {}", 2 * vcpus), "{log}");
+        }
     }
 }
 
