@@ -245,6 +245,79 @@ fn execlog_shows_what_registers_become() {
     assert!(changes.iter().all(|line| line.contains(", fa")));
 }
 
+/// General and floating-point registers, by name.
+type Registers = BTreeMap<String, u64>;
+
+/// Line by line: the registers before each instruction of a range, as QEMU has them.
+fn registers_by_qemu(
+    program: &std::path::Path,
+    range: &std::ops::Range<u64>,
+) -> Vec<(u64, Registers)> {
+    let filter = format!("{:#x}..{:#x}", range.start, range.end - 1);
+    let args = [
+        "-one-insn-per-tb",
+        "-d",
+        "cpu,fpu,exec,nochain",
+        "-dfilter",
+        &filter,
+    ];
+    let mut all: Vec<(u64, Registers)> = Vec::new();
+    for line in run::by_qemu(program, &args).lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let value = |text: &str| u64::from_str_radix(text, 16).expect("a register's value");
+        match words[..] {
+            ["pc", pc] => all.push((value(pc), Registers::new())),
+            // Pairs of "x10/a0" and a value.
+            [first, ..] if first.contains('/') && line.starts_with(' ') => {
+                let (_, registers) = all.last_mut().expect("pc comes first");
+                for pair in words.chunks(2) {
+                    let (_, name) = pair[0].split_once('/').expect("a name");
+                    registers.insert(name.to_owned(), value(pair[1]));
+                }
+            }
+            _ => (),
+        }
+    }
+    all
+}
+
+#[test]
+fn registers_are_those_of_qemu_at_each_instruction() {
+    let program = guest("work");
+    let main = run::symbols(&program)["main"];
+    // The loops that call, and the one that divides.
+    let range = main..main + 0x50;
+    let expected = registers_by_qemu(&program, &range);
+    assert!(expected.len() > 500);
+
+    let log = run_with("work", &[spec("execlog", "reg=*")]);
+    let mut now: Registers = expected[0].1.keys().map(|name| (name.clone(), 0)).collect();
+    let mut expected = expected.iter();
+    for line in log.lines().filter(|line| line.starts_with("0, 0x")) {
+        let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("hex");
+        let pc = hex(line.split(", ").nth(1).expect("an address"));
+        if range.contains(&pc) {
+            let (expected_pc, registers) = expected.next().expect("as many instructions");
+            assert_eq!(pc, *expected_pc);
+            for (name, &value) in registers {
+                // Stacks are elsewhere.
+                let is_stack = value >> 40 == 0x7f || name == "sp";
+                assert!(
+                    is_stack || now[name] == value,
+                    "{name} is not {value:#x}: {line}"
+                );
+            }
+        }
+        for change in line.split(", ").filter_map(|part| part.split_once(" -> ")) {
+            let name = if change.0 == "fp" { "s0" } else { change.0 };
+            if let Some(value) = now.get_mut(name) {
+                *value = hex(change.1);
+            }
+        }
+    }
+    assert!(expected.next().is_none(), "as many instructions");
+}
+
 #[test]
 fn control_flow_is_told_as_it_is() {
     let log = run_with("work", &[spec("cflow", "sort=hottest,limit=1000000")]);
@@ -504,4 +577,42 @@ fn a_plugin_takes_itself_out() {
             }
         }
     }
+}
+
+#[test]
+fn calls_are_shown_and_refused() {
+    let log = run_with("work", &[example("calls").display().to_string()]);
+    assert_eq!(log.matches("main: 64 with [1, ").count(), 5, "{log}");
+    assert_eq!(
+        log.matches("  writes \"tick\\n\"\n  64 = 5\n").count(),
+        5,
+        "{log}"
+    );
+    assert_eq!(
+        log.matches("  57 = -9\n").count(),
+        5,
+        "close says EBADF: {log}"
+    );
+    assert!(log.ends_with("0 faults\n"), "{log}");
+    let log = run_with(
+        "work",
+        &[format!("{},refuse=57", example("calls").display())],
+    );
+    assert_eq!(log.matches("  57 = -1\n").count(), 5, "EPERM: {log}");
+    let log = run_with("faults", &[example("calls").display().to_string()]);
+    assert!(log.ends_with("10 faults\n"), "{log}");
+}
+
+#[test]
+fn a_function_is_skipped() {
+    let insns = |plugins: &[String]| {
+        let mut all = vec![spec("insn", "inline=on")];
+        all.extend_from_slice(plugins);
+        let log = run_with("work", &all);
+        (number(&log, "total insns: "), log)
+    };
+    let (all, _) = insns(&[]);
+    let (fewer, log) = insns(&[format!("{},function=strided", example("skip").display())]);
+    assert!(log.contains("8 calls of strided skipped"), "{log}");
+    assert!(fewer + 8 * 1024 * 3 < all, "{fewer} of {all}");
 }

@@ -130,17 +130,18 @@ pub fn symbols(program: &Path) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// How many instructions QEMU executes in a program, one at a time.
-pub fn instructions_by_qemu(program: &Path) -> u64 {
+/// What QEMU logs of a program.
+pub fn by_qemu(program: &Path, args: &[&str]) -> String {
     let mut command = Command::new("qemu-riscv64");
-    command
-        .args(["-one-insn-per-tb", "-d", "exec,nochain"])
-        .arg(program)
-        .env_clear();
-    // Standard error may not be what the guest writes to.
+    command.args(args).arg(program).env_clear();
     let output = finish(&mut command);
     assert!(output.status.success(), "{command:?}");
-    let log = String::from_utf8_lossy(&output.stderr);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// How many instructions QEMU executes in a program, one at a time.
+pub fn instructions_by_qemu(program: &Path) -> u64 {
+    let log = by_qemu(program, &["-one-insn-per-tb", "-d", "exec,nochain"]);
     log.lines()
         .filter(|line| line.starts_with("Trace "))
         .count() as u64
