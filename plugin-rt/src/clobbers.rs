@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
 use translate::hooks::Clobbers;
 
@@ -25,17 +25,17 @@ struct Known {
 /// How many libraries have been closed: where one was there may be another.
 static CLOSED: AtomicU64 = AtomicU64::new(0);
 
-/// A library has been closed.
-pub(crate) fn library_closed() {
-    // Release: pairs with the Acquire in `of`; what is found there is another library's.
-    CLOSED.fetch_add(1, Release);
+/// A library is about to be closed, and none of its functions is asked about any more.
+pub(crate) fn library_closes() {
+    // Relaxed: whoever asks about another library's function at the same address has learnt of that
+    // library after it was opened there, and so after this one was closed.
+    CLOSED.fetch_add(1, Relaxed);
 }
 
 /// What a function may change.
 pub(crate) fn of(function: usize) -> Clobbers {
     KNOWN.with_borrow_mut(|known| {
-        // Acquire: pairs with the Release in `library_closed`.
-        let closed = CLOSED.load(Acquire);
+        let closed = CLOSED.load(Relaxed);
         if known.closed != closed {
             known.clobbers.clear();
             known.closed = closed;
