@@ -7,10 +7,12 @@
 //!    calls that after the last of the others has returned.
 //! 3. At the end of the process nothing is dropped: a callback that calls `exit` lets others run on.
 //! 4. Scoreboards are freed after the value is dropped, none before.
+//! 5. A library is installed once. Its statics may hold counters whose scoreboards are freed, so it
+//!    must have been closed and opened again before it can be installed anew.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::Plugin;
@@ -95,6 +97,7 @@ impl<P> Live<P> {
 }
 
 /// A library has one plugin; these are about it, without its type.
+static USED: AtomicBool = AtomicBool::new(false);
 static ID: AtomicU64 = AtomicU64::new(0);
 static DROP: OnceLock<fn()> = OnceLock::new();
 static BOARDS: Mutex<Vec<Board>> = Mutex::new(Vec::new());
@@ -133,9 +136,9 @@ pub unsafe fn install<P: Plugin>(
     argv: *const *const c_char,
 ) -> c_int {
     let instance = P::instance();
-    if !instance.live.load(Ordering::Acquire).is_null() {
+    if USED.swap(true, Ordering::Relaxed) {
         eprintln!(
-            "{}: is loaded already, and there can be only one",
+            "{}: its library is loaded already, or still; it can be installed once",
             instance.name
         );
         return -1;
@@ -170,6 +173,15 @@ pub unsafe fn install<P: Plugin>(
     // SAFETY: just published; nobody uninstalls during installation.
     unsafe { (*live).events.register::<P>(id) };
     0
+}
+
+/// Allows another installation, for tests.
+///
+/// # Safety
+///
+/// Nothing of the installation before is used any more: no counter in a static.
+pub unsafe fn renew() {
+    USED.store(false, Ordering::Relaxed);
 }
 
 fn drop_plugin<P: Plugin>() {

@@ -39,7 +39,7 @@
 //!    [`Scoreboard`], where no two vCPUs meet.
 //! 5. A panic in a callback says what and where, and ends the process.
 //!
-//! A library holds one plugin, and one instance of it.
+//! A library holds one plugin, and is installed once.
 //!
 //! The compiler refuses to keep what is borrowed:
 //!
@@ -142,7 +142,7 @@ pub trait Plugin: internal::Hosted {
 /// What [`register_plugin!`] needs. Not for use by hand.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::instance::{Instance, install};
+    pub use crate::instance::{Instance, install, renew};
     pub use crate::sys::Info;
     pub use std::ffi::{c_char, c_int};
 
