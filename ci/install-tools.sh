@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests and the benchmark need beside Rust and a host C compiler:
 #   - the riscv64 cross compiler and C library, which build the guest programs;
-#   - qemu-riscv64, the reference that results and times are compared with.
+#   - qemu-riscv64, the reference that results and times are compared with;
+#   - glib, which plugins bring along when they read registers.
 # Says what it does, does nothing when everything is there, and fails with one line when it
 # cannot install something. Nothing in the machine's apt configuration is changed.
 set -eu
@@ -18,6 +19,7 @@ need gcc gcc
 need riscv64-linux-gnu-gcc gcc-riscv64-linux-gnu
 need /usr/riscv64-linux-gnu/lib/libc.a libc6-dev-riscv64-cross
 need qemu-riscv64 qemu-user
+need /usr/lib/x86_64-linux-gnu/libglib-2.0.so.0 libglib2.0-0
 
 if [ -z "$missing" ]; then
     say "all tools are there ($(qemu-riscv64 --version | sed -n 's/^\(qemu[^(]*\).*/\1/p'))"
