@@ -237,6 +237,47 @@ fn output_goes_where_the_options_say() {
 }
 
 #[test]
+fn what_plugins_ask_for_can_be_dumped() {
+    let program = bare_guest("memory");
+    let at = address(&program, "loop");
+    let dump = |plugins: bool| {
+        let mut command = Command::new(HARTSCOPE);
+        command.env_clear().arg("run");
+        if plugins {
+            command.arg("-plugin").arg(plugin("count", 7));
+        }
+        command.args([
+            "-d",
+            "op,op_plugin,op_opt",
+            "-dfilter",
+            &format!("{at:#x}+2"),
+        ]);
+        command.arg(&program);
+        process::run(&mut command, b"", Duration::from_secs(60)).stderr_text()
+    };
+    let stage = |text: &str, title: &str| {
+        let start = format!("{title}: {at:#x}\n");
+        let rest = text.split_once(&start);
+        let (_, rest) = rest.unwrap_or_else(|| panic!("no {title} in\n{text}"));
+        rest.split("----").next().unwrap_or_default().to_owned()
+    };
+    let watched = dump(true);
+    assert!(!stage(&watched, "OP").contains("Call {"), "{watched}");
+    for title in ["OP with plugins", "OP after passes"] {
+        let ops = stage(&watched, title);
+        assert!(
+            ops.contains("Call {") && !ops.contains("Point("),
+            "{watched}"
+        );
+    }
+    let plain = dump(false);
+    assert!(
+        !stage(&plain, "OP with plugins").contains("Call {"),
+        "{plain}"
+    );
+}
+
+#[test]
 fn plugin_check_names_version_and_functions() {
     for version in VERSIONS {
         let outcome = check(&plugin("count", version));
