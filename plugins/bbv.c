@@ -37,8 +37,8 @@ static void open_file(struct state *state, unsigned int vcpu)
 {
     char name[4096];
     snprintf(name, sizeof(name), "%s.%u.bb", outfile, vcpu);
-    /* A vCPU's number can be used again after its thread has ended: go on in the same file. */
-    state->file = fopen(name, state->intervals > 0 ? "a" : "w");
+    /* A later vCPU of this number goes on in the same file. */
+    state->file = fopen(name, "w");
     if (state->file == NULL) {
         fprintf(stderr, "bbv: %s: %s\n", name, strerror(errno));
         exit(EXIT_FAILURE);

@@ -114,6 +114,12 @@ static struct place *place_of(struct qemu_plugin_insn *insn)
     return place;
 }
 
+/* Its number may have been another vCPU's: what that one did last is not where this one comes from. */
+CB_VCPU(started)
+{
+    *(struct state *)qemu_plugin_scoreboard_find(board, vcpu) = (struct state){ 0, 0 };
+}
+
 CB_TB_TRANS(translated)
 {
     uint64_t pc = qemu_plugin_tb_vaddr(tb);
@@ -266,6 +272,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
         }
     }
     board = qemu_plugin_scoreboard_new(sizeof(struct state));
+    on_vcpu_init(id, started);
     on_tb_trans(id, translated);
     on_exit_of_guest(id, report);
     return 0;
