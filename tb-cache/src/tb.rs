@@ -227,6 +227,7 @@ fn for_interpreter(block: &Block) -> Block {
         sunk_ops: block.sunk_ops.clone(),
         exits: block.exits.clone(),
         calls: block.calls.clone(),
+        guards: block.guards.clone(),
         watched: block.watched.clone(),
         instrumented: block.instrumented,
         n_insns: block.n_insns,

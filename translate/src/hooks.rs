@@ -10,6 +10,8 @@
 //!    after it, if it did not fault: reads first, then writes.
 //! 3. A block without wishes is as if nothing could be asked for.
 
+use std::ptr::with_exposed_provenance;
+
 use crate::ops::{AmoOp, Block, Fmt, Invocation, Op, Point, Size};
 
 /// What a callback does with the guest's registers.
@@ -125,6 +127,34 @@ pub enum Hook {
     },
 }
 
+/// A value in memory that a wish relies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Guard {
+    /// Where it is: readable for as long as anybody has the wish.
+    pub addr: usize,
+    /// Its size in bytes: 1, 2, 4 or 8.
+    pub size: u8,
+    /// What it has to be, extended with zeros.
+    pub value: u64,
+}
+
+impl Guard {
+    /// Whether it still is.
+    pub fn holds(&self) -> bool {
+        let at = self.addr;
+        // SAFETY: readable, as whoever made the guard says; another thread may write it meanwhile.
+        let now = unsafe {
+            match self.size {
+                1 => u64::from(with_exposed_provenance::<u8>(at).read_volatile()),
+                2 => u64::from(with_exposed_provenance::<u16>(at).read_unaligned()),
+                4 => u64::from(with_exposed_provenance::<u32>(at).read_unaligned()),
+                _ => with_exposed_provenance::<u64>(at).read_unaligned(),
+            }
+        };
+        now == self.value
+    }
+}
+
 /// Kinds of accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rw {
@@ -159,6 +189,8 @@ pub struct PlainWishes {
     pub entry: Vec<Hook>,
     /// At its instructions, by position. May be shorter than the block: nothing for the rest.
     pub insns: Vec<InsnWishes>,
+    /// What all this relies on: a block that finds it changed leaves before it has done anything.
+    pub guards: Vec<Guard>,
 }
 
 /// What is asked for in a superblock, by plain block. May be shorter: nothing for the rest.
@@ -210,6 +242,7 @@ pub fn plain_blocks<'a>(block: &'a Block, mut f: impl FnMut(u64, &[PlainInsn<'a>
 static NOTHING_IN_BLOCK: PlainWishes = PlainWishes {
     entry: Vec::new(),
     insns: Vec::new(),
+    guards: Vec::new(),
 };
 
 static NOTHING_AT_INSN: InsnWishes = InsnWishes {
@@ -243,6 +276,13 @@ pub fn fill(block: &mut Block, wishes: &[PlainWishes], begun: bool) {
     block.instrumented = true;
     let plain = std::mem::take(&mut block.ops);
     block.ops.reserve(2 * plain.len());
+    for guard in wishes.iter().flat_map(|plain| &plain.guards) {
+        // What has begun was looked at when the wishes were made, just now.
+        if !begun && !block.guards.contains(guard) {
+            block.ops.push(Op::Guard(block.guards.len() as u16));
+            block.guards.push(*guard);
+        }
+    }
     let mut plain_blocks = wishes.iter();
     let mut filler = Filler { block, insns: &[] };
     let mut entry: &[Hook] = &[];

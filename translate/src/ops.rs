@@ -12,7 +12,7 @@
 //! 6. Hooks of a block's entry stand behind its first `Op::Insn`.
 //! 7. Rounding modes are static: [`crate::Mode`] is part of a block's key and carries `frm`.
 
-use crate::hooks::{Call, Condition, Regs};
+use crate::hooks::{Call, Condition, Guard, Regs};
 
 /// An integer guest register, 0–31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -282,6 +282,9 @@ pub enum Op {
     Count { offset: u32, value: i64 },
     /// `*(state + offset) = value` on a 64-bit counter of this vCPU.
     SetCount { offset: u32, value: i64 },
+    /// Leave, before anything has been done, if the value of this index of [`Block::guards`] is
+    /// another now.
+    Guard(u16),
     /// Call the callback at this index of [`Block::calls`], which says the same of registers.
     Call { call: u16, regs: Regs },
     /// Note the address of the access that the next op makes, for callbacks.
@@ -423,6 +426,8 @@ pub struct Block {
     pub sunk_ops: Vec<Op>,
     /// Callbacks that are called by [`Op::Call`].
     pub calls: Vec<Invocation>,
+    /// What the instrumentation relies on: see [`Op::Guard`].
+    pub guards: Vec<Guard>,
     /// Accesses that are made by [`Op::Watched`].
     pub watched: Vec<Op>,
     /// Whether points have been filled. Then somebody may count how often an instruction is begun:
@@ -448,6 +453,7 @@ impl Block {
         self.ops.clear();
         self.sunk_ops.clear();
         self.calls.clear();
+        self.guards.clear();
         self.watched.clear();
         self.instrumented = false;
         self.looked_at = false;

@@ -96,6 +96,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             Leave::HelperFault => self.on_helper_fault(),
             Leave::Interpret => self.on_interpret(),
             Leave::Escaped => Next::Find,
+            Leave::Changed => self.on_changed(),
         }
     }
 
@@ -247,10 +248,17 @@ impl<M: VcpuMemory> Vcpu<M> {
     fn on_block_end(&mut self, end: BlockEnd) -> Next {
         match end {
             BlockEnd::Next => Next::Find,
+            BlockEnd::Changed => self.on_changed(),
             BlockEnd::Request => self.on_request(),
             BlockEnd::Trap(trap) => self.on_trap(trap),
             BlockEnd::Fault(fault) => Next::Stop(Stop::Fault(fault)),
         }
+    }
+
+    /// The block at `pc` is not what plugins would ask for now: another takes its place.
+    fn on_changed(&mut self) -> Next {
+        self.engine.cache().invalidate_range(self.state.pc, 1);
+        Next::Find
     }
 
     /// Finds or makes the block for the present state.

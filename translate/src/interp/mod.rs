@@ -34,6 +34,8 @@ pub enum BlockEnd {
     Request,
     /// `state.pc` is the instruction that the run loop is to do.
     Trap(Trap),
+    /// The block has done nothing: what its instrumentation relies on has changed.
+    Changed,
     /// `state.pc` is the instruction whose access failed, and the registers are as before it.
     Fault(Fault),
 }
@@ -81,6 +83,12 @@ pub fn run_block<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Bloc
                 if state.request_pending() {
                     state.pc = pc;
                     return BlockEnd::Request;
+                }
+            }
+            Op::Guard(guard) => {
+                if !block.guards[usize::from(guard)].holds() {
+                    state.pc = block.pc;
+                    return BlockEnd::Changed;
                 }
             }
             Op::Call { call, .. } => {
@@ -286,6 +294,7 @@ pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Res
         | Op::BranchImm { .. }
         | Op::Jump { .. }
         | Op::JumpReg { .. }
+        | Op::Guard(_)
         | Op::Call { .. }
         | Op::Watched(_)
         | Op::UnlessDone { .. }

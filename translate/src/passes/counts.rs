@@ -91,6 +91,7 @@ fn kind(op: &Op) -> Kind {
         Op::Branch { exit, .. } | Op::BranchImm { exit, .. } => Kind::SideExit(exit),
         Op::Jump { .. }
         | Op::JumpReg { .. }
+        | Op::Guard(_)
         | Op::Call { .. }
         | Op::SetCount { .. }
         | Op::Watched(_)

@@ -114,6 +114,7 @@ impl Pass<'_> {
         match op {
             Op::Insn { .. }
             | Op::Point(_)
+            | Op::Guard(_)
             | Op::Count { .. }
             | Op::SetCount { .. }
             | Op::UnlessDone { .. }

@@ -9,11 +9,11 @@ use std::mem::offset_of;
 use dynasmrt::DynasmApi;
 
 use super::asm::{Cc, Fixup, asm};
-use super::emit::Emission;
+use super::emit::{Cold, ColdKind, Emission};
 use super::lanes;
 use super::regs::{FLoc, Loc, PINNED, PINNED_F, RAX, RCX, X0, disp, loc_f, slot, slot_f};
 use super::runtime::{STUB_CALL, VCPU_INDEX, stub_disp};
-use crate::hooks::{Clobbers, Condition, Regs, Test};
+use crate::hooks::{Clobbers, Condition, Guard, Regs, Test};
 use crate::ops::{Addr, FReg, Invocation, Op, Reg};
 use crate::state::{Accessed, CpuState};
 
@@ -90,6 +90,27 @@ impl Emission<'_> {
     pub(super) fn unless_done(&mut self) -> Fixup {
         asm!(self.a; cmp DWORD [rbp + DONE], BYTE 0);
         self.a.jcc(Cc::E)
+    }
+
+    /// Leaves if a value is another now.
+    pub(super) fn guard(&mut self, guard: Guard) {
+        asm!(self.a; mov rax, QWORD guard.addr as i64);
+        match guard.size {
+            1 => asm!(self.a; cmp BYTE [rax], BYTE guard.value as i8),
+            2 => asm!(self.a; cmp WORD [rax], WORD guard.value as i16),
+            4 => asm!(self.a; cmp DWORD [rax], DWORD guard.value as i32),
+            _ => match i32::try_from(guard.value as i64) {
+                Ok(value) => asm!(self.a; cmp QWORD [rax], DWORD value),
+                Err(_) => asm!(self.a; mov rcx, QWORD guard.value as i64; cmp [rax], rcx),
+            },
+        }
+        let fixup = self.a.jcc(Cc::Ne);
+        let kind = ColdKind::Changed;
+        self.colds.push(Cold {
+            fixup,
+            back: 0,
+            kind,
+        });
     }
 
     pub(super) fn call(&mut self, index: u16) {

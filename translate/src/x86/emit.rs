@@ -7,8 +7,8 @@ use super::bytes;
 use super::control::PC;
 use super::lanes::{self, Literals};
 use super::runtime::{
-    EXIT_BLOCK, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT, STUB_POLL,
-    stub_disp,
+    EXIT_BLOCK, LEAVE_CHANGED, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT,
+    STUB_POLL, stub_disp,
 };
 use super::{FaultPoint, HostCode, Nans, Site};
 use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
@@ -31,6 +31,8 @@ pub(super) enum ColdKind {
         sunk: SunkRange,
         nans: Nans,
     },
+    /// Leave: what the instrumentation relies on has changed.
+    Changed,
     /// The result of a quiet comparison with a NaN, come back.
     Unordered { rd: Reg },
     /// Put the canonical NaN for those of `a` and `b` that are NaNs, come back.
@@ -266,6 +268,7 @@ impl Emission<'_> {
                 }
             }
             Op::SetCount { offset, value } => self.set_count(offset, value),
+            Op::Guard(guard) => self.guard(self.block.guards[usize::from(guard)]),
             Op::Call { call, .. } => self.call(call),
             Op::NoteAddr { addr } => self.note_addr(addr),
             Op::NoteLoaded { a } => self.note_loaded(a),
@@ -486,6 +489,10 @@ impl Emission<'_> {
                     let start = -(self.a.label() as i32 + 7);
                     asm!(self.a; lea rax, [rip + start]; mov [rbp + EXIT_BLOCK], rax);
                     self.leave(LEAVE_INTERPRET);
+                }
+                ColdKind::Changed => {
+                    self.set_pc(self.block.pc);
+                    self.leave(LEAVE_CHANGED);
                 }
                 ColdKind::Unordered { rd } => {
                     self.cold_unordered(rd);

@@ -8,7 +8,7 @@
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
 //! * `lanes`: counters in a vector register.
 //! * `boxes`, `nans`: what singles and NaNs need beyond what the host does.
-//! * `call`: callbacks of instrumentation.
+//! * `call`: callbacks of instrumentation; `callback`: what their own code says.
 //! * `bytes`: byte stores in a row.
 //! * `runtime`: the stubs into and out of generated code.
 
@@ -21,7 +21,7 @@ mod asm;
 mod boxes;
 mod bytes;
 mod call;
-mod clobbers;
+pub mod callback;
 mod control;
 mod div;
 mod emit;

@@ -24,6 +24,7 @@ const LEAVE_HOST_FAULT: u32 = LEAVE_OTHER + 3;
 const LEAVE_HELPER_FAULT: u32 = LEAVE_OTHER + 4;
 pub(super) const LEAVE_INTERPRET: u32 = LEAVE_OTHER + 5;
 const LEAVE_ESCAPED: u32 = LEAVE_OTHER + 6;
+pub(super) const LEAVE_CHANGED: u32 = LEAVE_OTHER + 7;
 pub(super) const LEAVE_TRAP: u32 = LEAVE_OTHER + 0x100;
 
 /// Indices into `CpuState::stubs`.
@@ -71,6 +72,8 @@ pub enum Leave {
     Interpret,
     /// A callback has set `state.pc`.
     Escaped,
+    /// What the instrumentation of the block at `state.pc` relies on has changed.
+    Changed,
 }
 
 impl Leave {
@@ -92,6 +95,7 @@ impl Leave {
             LEAVE_HELPER_FAULT => Leave::HelperFault,
             LEAVE_INTERPRET => Leave::Interpret,
             LEAVE_ESCAPED => Leave::Escaped,
+            LEAVE_CHANGED => Leave::Changed,
             code if code < LEAVE_OTHER => Leave::Exit(code as ExitId),
             code => Leave::Trap(TRAPS[(code - LEAVE_TRAP) as usize]),
         }

@@ -227,5 +227,14 @@ pub fn instrument(block: &mut Block, random: &mut Random) {
     block
         .ops
         .insert(0, Op::Point(Point::BlockEntry { pc, n_insns: 0 }));
-    fill(block, &[PlainWishes { entry, insns }], false);
+    let guards = Vec::new();
+    fill(
+        block,
+        &[PlainWishes {
+            entry,
+            insns,
+            guards,
+        }],
+        false,
+    );
 }

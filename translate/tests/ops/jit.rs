@@ -141,7 +141,9 @@ impl Jit {
                 }
                 run_block(&mut world.state, &mut world.mem, &rest)
             }
-            Leave::Stale | Leave::HostFault | Leave::Escaped => panic!("{leave:?}"),
+            Leave::Stale | Leave::HostFault | Leave::Escaped | Leave::Changed => {
+                panic!("{leave:?}")
+            }
         }
     }
 }

@@ -114,7 +114,8 @@ impl HostBackend {
             | Leave::Indirect
             | Leave::Request
             | Leave::Stale
-            | Leave::Escaped => Stop::Next,
+            | Leave::Escaped
+            | Leave::Changed => Stop::Next,
             Leave::Trap(trap) => Stop::Trap(trap),
             Leave::HelperFault => Stop::Fault(state.fault()),
             Leave::HostFault => self.host_fault(state, space),

@@ -11,17 +11,14 @@
 use std::collections::HashSet;
 
 use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
-    Mnemonic, OpAccess, OpKind,
+    Code, CpuidFeature, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
 };
 
+use super::code::{behind_linkage, decode, linked, target};
 use crate::hooks::Clobbers;
 
 /// Instructions that are read at most; a longer function has enough to do by itself.
 const MOST_INSNS: usize = 300;
-
-/// The longest instruction.
-const LONGEST: usize = 15;
 
 impl Clobbers {
     /// What the function at `function` may change. `never_returns` says of an address whether a
@@ -168,70 +165,6 @@ fn minds_environment(insn: &Instruction) -> bool {
         "lddqu",
     ];
     !harmless.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Where a direct jump or call goes.
-fn target(insn: &Instruction) -> Option<u64> {
-    match insn.op0_kind() {
-        OpKind::NearBranch64 => Some(insn.near_branch64()),
-        _ => None,
-    }
-}
-
-/// Where a jump or call through a pointer at a fixed address goes.
-fn linked(insn: &Instruction) -> Option<u64> {
-    if insn.op0_kind() != OpKind::Memory || !insn.is_ip_rel_memory_operand() {
-        return None;
-    }
-    let mut pointer = [0; 8];
-    (read(insn.ip_rel_memory_address(), &mut pointer) == pointer.len())
-        .then(|| u64::from_le_bytes(pointer))
-}
-
-/// The function that an entry of the linkage table leads to, or the address itself.
-fn behind_linkage(at: u64) -> u64 {
-    let first = match decode(at) {
-        Some(insn) if insn.code() == Code::Endbr64 => decode(insn.next_ip()),
-        first => first,
-    };
-    match first {
-        Some(insn) if insn.flow_control() == FlowControl::IndirectBranch => {
-            linked(&insn).unwrap_or(at)
-        }
-        _ => at,
-    }
-}
-
-fn decode(at: u64) -> Option<Instruction> {
-    let mut bytes = [0; LONGEST];
-    let len = read(at, &mut bytes);
-    let mut decoder = Decoder::with_ip(64, &bytes[..len], at, DecoderOptions::NONE);
-    let insn = decoder.decode();
-    (!insn.is_invalid()).then_some(insn)
-}
-
-/// Reads memory of this process that may not be there; gives how much could be read.
-fn read(at: u64, into: &mut [u8]) -> usize {
-    let local = libc::iovec {
-        iov_base: into.as_mut_ptr().cast(),
-        iov_len: into.len(),
-    };
-    // Two pages' worth at most, so that one that is not there does not hide the other.
-    const PAGE: u64 = 4096;
-    let in_page = (PAGE - at % PAGE).min(into.len() as u64) as usize;
-    let remote = [
-        libc::iovec {
-            iov_base: std::ptr::without_provenance_mut(at as usize),
-            iov_len: in_page,
-        },
-        libc::iovec {
-            iov_base: std::ptr::without_provenance_mut(at as usize + in_page),
-            iov_len: into.len() - in_page,
-        },
-    ];
-    // SAFETY: writes to `into` only; what is read is checked by the kernel.
-    let len = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, remote.as_ptr(), 2, 0) };
-    usize::try_from(len).unwrap_or(0)
 }
 
 #[cfg(test)]
