@@ -15,10 +15,13 @@
 use std::arch::asm;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use std::sync::{Mutex, OnceLock};
 
 use scoreboard::{Areas, Board};
+use translate::hooks::Guard;
+use translate::x86::callback;
 
 use super::{Export, context, export};
 use crate::misuse::{breach, questionable};
@@ -37,49 +40,69 @@ pub(super) const EXPORTS: &[Export] = &[
 ];
 
 /// What a plugin's `struct qemu_plugin_scoreboard *` points to.
+#[derive(Default)]
 pub(crate) struct Scoreboard {
     /// Offsets in an element that are less than this have room for a `u64`; 0 if there are no
     /// elements (any more).
     limit: AtomicU32,
     /// Where the elements begin in each area.
     offset: AtomicU32,
-    /// The room; null if it has been given back.
-    board: AtomicPtr<Board>,
     /// Whether generated code has been told of the board.
     in_code: AtomicBool,
-    /// A plugin's id, [`NOBODY`] or [`UNUSED`].
+    /// A plugin's id, [`NOBODY`] or [`UNUSED`]. Changes with `board` locked.
     owner: AtomicU64,
-    /// The one that was made before this one.
-    next: *const Scoreboard,
+    /// The room, until it is given back. Nobody waits for the lock: the thread that holds it may have
+    /// stayed behind when the process was forked.
+    board: Mutex<Option<Board>>,
+    /// The one that was made after this one.
+    next: OnceLock<Box<Scoreboard>>,
 }
 
-/// Where the areas of vCPUs begin: a copy of what [`Areas`] knows, where it is found in one step.
-/// Zero pages until somebody gets there.
-static AREAS: [AtomicPtr<u8>; 1 << 17] = [const { AtomicPtr::new(ptr::null_mut()) }; 1 << 17];
-
-/// How many vCPUs there have been: the highest index so far, plus 1.
-static VCPUS: AtomicU32 = AtomicU32::new(0);
-
-/// Plugins are about to be told of a vCPU: they may use its elements from now on, and those of all
-/// vCPUs with lower numbers, which may be a little late with this.
-pub(crate) fn vcpu_begins(areas: &Areas, index: u32) {
-    for index in 0..=index {
-        // An index that was skipped has none.
-        if let Some(area) = areas.base(index) {
-            AREAS[index as usize].store(area, Relaxed);
-        }
-    }
-    // Release: pairs with the Acquire in `vcpus`; who counts an index finds its area.
-    VCPUS.fetch_max(index + 1, Release);
-}
+/// The first scoreboard that was made; from there on all of them.
+static FIRST: OnceLock<Box<Scoreboard>> = OnceLock::new();
 
 /// No plugin has this scoreboard.
 const UNUSED: u64 = 0;
 /// It was made on a plugin's own thread: nobody knows whose it is, so it stays.
 const NOBODY: u64 = u64::MAX;
 
-/// The scoreboard that was made last; from there on all of them.
-static NEWEST: AtomicPtr<Scoreboard> = AtomicPtr::new(ptr::null_mut());
+/// Where the areas of vCPUs begin: a copy of what [`Areas`] knows, where it is found in one step.
+/// Zero pages until somebody gets there.
+///
+/// An entry is null or what it will be for ever, so that who has seen it, or has been told of it by
+/// somebody who has, sees it. A vCPU's own thread has put its own there, and whoever counts vCPUs
+/// has seen all that are counted ([`vcpus`]).
+static AREAS: [AtomicPtr<u8>; 1 << 17] = [const { AtomicPtr::new(ptr::null_mut()) }; 1 << 17];
+
+/// How many vCPUs there have been: the highest index so far, plus 1.
+static VCPUS: AtomicU32 = AtomicU32::new(0);
+
+/// Plugins are about to be told of a vCPU: it counts from now on.
+pub(crate) fn vcpu_begins(areas: &Areas, index: u32) {
+    see(areas, index + 1);
+    VCPUS.fetch_max(index + 1, Relaxed);
+}
+
+/// Completes the table for the first `count` vCPUs, but for indexes that nobody ever had.
+fn see(areas: &Areas, count: u32) {
+    for index in 0..count {
+        let entry = &AREAS[index as usize];
+        if entry.load(Relaxed).is_null()
+            && let Some(area) = areas.base(index)
+        {
+            entry.store(area, Relaxed);
+        }
+    }
+}
+
+/// How many vCPUs there have been.
+fn vcpus() -> u32 {
+    let count = VCPUS.load(Relaxed);
+    if let Some(runtime) = Runtime::global() {
+        see(runtime.areas(), count);
+    }
+    count
+}
 
 /// C's `qemu_plugin_u64`.
 #[derive(Clone, Copy)]
@@ -90,53 +113,51 @@ pub struct U64 {
 }
 
 fn all() -> impl Iterator<Item = &'static Scoreboard> {
-    // Acquire: pairs with the Release in `claim`.
-    let mut next = NEWEST.load(Acquire).cast_const();
-    std::iter::from_fn(move || {
-        // SAFETY: null, or a scoreboard, which lives for ever.
-        let this = unsafe { next.as_ref() }?;
-        next = this.next;
-        Some(this)
-    })
+    std::iter::successors(FIRST.get(), |score| score.next.get()).map(|score| &**score)
 }
 
-/// A scoreboard that nobody has, now owned.
-fn claim(owner: u64) -> &'static Scoreboard {
-    let reused = all().find(|score| {
-        // Acquire: pairs with the Release in `forget`.
-        let taken = score
-            .owner
-            .compare_exchange(UNUSED, owner, Acquire, Relaxed);
-        taken.is_ok()
-    });
-    if let Some(score) = reused {
-        return score;
+/// Makes a scoreboard of a board: the first that nobody has, or a new one behind all others.
+fn put(owner: u64, mut board: Board) -> &'static Scoreboard {
+    let mut place = &FIRST;
+    loop {
+        let score = place.get_or_init(Box::default);
+        match score.adopt(owner, board) {
+            Ok(()) => return score,
+            Err(mine) => board = mine,
+        }
+        place = &score.next;
     }
-    let score = Box::leak(Box::new(Scoreboard {
-        limit: AtomicU32::new(0),
-        offset: AtomicU32::new(0),
-        board: AtomicPtr::new(ptr::null_mut()),
-        in_code: AtomicBool::new(false),
-        owner: AtomicU64::new(owner),
-        next: NEWEST.load(Relaxed),
-    }));
-    // Release: pairs with the Acquire in `all`.
-    while let Err(newest) =
-        NEWEST.compare_exchange_weak(score.next.cast_mut(), score, Release, Relaxed)
-    {
-        score.next = newest;
-    }
-    score
 }
 
 impl Scoreboard {
+    /// Makes this one an owner's, with this board; gives the board back if somebody has it already.
+    fn adopt(&self, owner: u64, board: Board) -> Result<(), Board> {
+        let Ok(mut held) = self.board.try_lock() else {
+            return Err(board);
+        };
+        if self.owner.load(Relaxed) != UNUSED {
+            return Err(board);
+        }
+        self.owner.store(owner, Relaxed);
+        self.offset.store(board.offset(), Relaxed);
+        self.limit.store(board.element_size() as u32 - 7, Relaxed);
+        *held = Some(board);
+        Ok(())
+    }
+
     /// Gives the room back.
     fn give_back(&self) {
-        // Acquire: pairs with the Release in `qemu_plugin_scoreboard_new`.
-        let board = self.board.swap(ptr::null_mut(), Acquire);
-        if !board.is_null() {
-            // SAFETY: from `Box::into_raw`; who swaps it out has it alone.
-            drop(unsafe { Box::from_raw(board) });
+        let board = self.board.try_lock().ok().and_then(|mut held| held.take());
+        drop(board);
+    }
+
+    /// The owner is gone.
+    fn disown(&self) {
+        self.limit.store(0, Relaxed);
+        self.in_code.store(false, Relaxed);
+        if let Ok(mut held) = self.board.try_lock() {
+            *held = None;
+            self.owner.store(UNUSED, Relaxed);
         }
     }
 
@@ -274,6 +295,25 @@ pub(crate) fn never_returns(function: usize) -> bool {
     ways_out.iter().any(|way_out| way_out.addr() == function)
 }
 
+/// What the evaluation of callbacks is told of a scoreboard, if `handle` is one with elements.
+pub(crate) fn for_evaluation(handle: usize) -> Option<callback::Board> {
+    let score = all().find(|&score| ptr::from_ref(score).addr() == handle)?;
+    let limit = score.limit.load(Relaxed);
+    if limit == 0 {
+        return None;
+    }
+    score.in_code.store(true, Relaxed);
+    Some(callback::Board {
+        offset: score.offset.load(Relaxed),
+        size: limit + 7,
+        guard: Guard {
+            addr: score.limit.as_ptr().expose_provenance(),
+            size: 4,
+            value: limit.into(),
+        },
+    })
+}
+
 /// For generated code: where the word that `entry` stands for is, from the beginning of each vCPU's
 /// area.
 ///
@@ -305,11 +345,7 @@ pub(crate) fn code_has_ended(plugin: PluginId) {
 /// instrumented for it must have ended.
 pub(crate) fn forget(plugin: PluginId) {
     for score in all().filter(|score| score.owner.load(Relaxed) == plugin.0) {
-        score.limit.store(0, Relaxed);
-        score.give_back();
-        score.in_code.store(false, Relaxed);
-        // Release: pairs with the Acquire in `claim`.
-        score.owner.store(UNUSED, Release);
+        score.disown();
     }
 }
 
@@ -320,17 +356,13 @@ pub(crate) extern "C" fn qemu_plugin_scoreboard_new(element_size: usize) -> *con
     let Some(runtime) = Runtime::global() else {
         breach(NAME, "there is no emulator in this process");
     };
-    let board = match runtime.areas().new_board(element_size) {
-        Ok(board) => board,
+    match runtime.areas().new_board(element_size) {
+        Ok(board) => {
+            let plugin = context::current().map(|context| context.plugin.id());
+            put(plugin.map_or(NOBODY, |id| id.0), board)
+        }
         Err(full) => breach(NAME, full),
-    };
-    let owner = context::current().map_or(NOBODY, |context| context.plugin.id().0);
-    let score = claim(owner);
-    score.offset.store(board.offset(), Relaxed);
-    score.limit.store(board.element_size() as u32 - 7, Relaxed);
-    // Release: pairs with the Acquire in `give_back`.
-    score.board.store(Box::into_raw(Box::new(board)), Release);
-    score
+    }
 }
 
 /// # Safety
@@ -433,11 +465,6 @@ pub(crate) extern "C" fn qemu_plugin_num_vcpus() -> i32 {
     vcpus() as i32
 }
 
-fn vcpus() -> u32 {
-    // Acquire: pairs with the Release in `vcpu_begins`.
-    VCPUS.load(Acquire)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,7 +490,7 @@ mod tests {
         ] {
             let clobbers = Clobbers::of(function.addr(), never_returns);
             assert_eq!(clobbers.ints & !expected, 0, "{clobbers:x?}");
-            assert!(!clobbers.vectors);
+            assert_eq!(clobbers.vectors, 0);
         }
     }
 

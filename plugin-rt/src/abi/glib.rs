@@ -6,9 +6,7 @@
 
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::mem::transmute;
-use std::ptr;
-use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::OnceLock;
 
 use crate::misuse::breach;
 
@@ -65,21 +63,16 @@ pub(super) struct Glib {
     bytes_set_size: BytesSetSize,
 }
 
-static FOUND: AtomicPtr<Glib> = AtomicPtr::new(ptr::null_mut());
+static FOUND: OnceLock<Glib> = OnceLock::new();
 
 /// The process's glib, for `function`; there must be one.
 pub(super) fn glib(function: &str) -> &'static Glib {
-    // Acquire: pairs with the Release in `find`.
-    let found = FOUND.load(Acquire);
-    // SAFETY: null, or leaked by `find`.
-    match unsafe { found.as_ref() } {
+    match FOUND.get().or_else(find) {
         Some(glib) => glib,
-        None => find().unwrap_or_else(|| {
-            breach(
-                function,
-                "there is no glib in this process; link the plugin with libglib-2.0",
-            )
-        }),
+        None => breach(
+            function,
+            "there is no glib in this process; link the plugin with libglib-2.0",
+        ),
     }
 }
 
@@ -90,10 +83,7 @@ fn find() -> Option<&'static Glib> {
     let glib = Glib::in_library(libc::RTLD_DEFAULT)
         .or_else(|| Glib::in_library(open(libc::RTLD_NOLOAD)))
         .or_else(|| Glib::in_library(open(0)))?;
-    let glib = Box::leak(Box::new(glib));
-    // Release: pairs with the Acquire in `glib`. Another thread may have found the same.
-    FOUND.store(glib, Release);
-    Some(glib)
+    Some(FOUND.get_or_init(|| glib))
 }
 
 /// Never closed, so that the functions stay. Null, which means any library, if there is none.
