@@ -10,7 +10,7 @@
 
 pub mod abi;
 mod callbacks;
-mod clobbers;
+mod called;
 pub mod current;
 mod fill;
 mod guest;

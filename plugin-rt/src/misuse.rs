@@ -39,6 +39,11 @@ pub(crate) fn questionable(function: &str, what: impl Display) {
     }
 }
 
+/// Whether the user wants to be told of every misuse: then nothing is done without calling.
+pub(crate) fn is_checked() -> bool {
+    Runtime::global().is_some_and(|runtime| runtime.config().check)
+}
+
 fn caller() -> Option<context::Running> {
     context::current().map(|context| context.plugin)
 }

@@ -15,7 +15,7 @@ use scoreboard::Areas;
 use crate::abi::boards;
 use crate::abi::context::{self, Kind};
 use crate::callbacks::{Callback, Callbacks, List, Simple};
-use crate::clobbers;
+use crate::called;
 use crate::current;
 use crate::guest::{Guest, Log};
 use crate::loader::{Candidate, Info, LoadError, Reason};
@@ -317,7 +317,7 @@ impl Runtime {
         call(Kind::Flush, ending.flush);
         call(Kind::Completion, ending.completion);
         if request == Request::Uninstall {
-            clobbers::library_closes();
+            called::library_closes();
             // Its destructors may still log something.
             let library = self.registry.lock().gone(id);
             context::run_own(plugin.slot(), Kind::Completion, || drop(library));

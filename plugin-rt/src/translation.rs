@@ -64,10 +64,7 @@ impl Translation {
                 len: insn.bytes.len() as u8,
             }
         }));
-        self.wishes = PlainWishes {
-            entry: Vec::new(),
-            insns: Vec::new(),
-        };
+        self.wishes = PlainWishes::default();
     }
 
     /// Shows the block to plugins: while `f` runs, it is the thread's translation.

@@ -1,13 +1,14 @@
 //! What plugins may ask for in a block, inside its `tb_trans` callback.
 
 use translate::hooks::{Call, Condition, Hook, MemHook, Regs, Rw, Test};
+use translate::x86::callback::Role;
 
 use super::boards::{U64, offset_for_code};
 use super::context::{self, Context, Kind, NO_REGS, R_REGS, RW_REGS_PC, pack};
 use super::{Export, export};
 use crate::callbacks::{Function, Userdata};
-use crate::clobbers;
-use crate::misuse::{breach, questionable};
+use crate::called;
+use crate::misuse::{self, breach, questionable};
 use crate::translation::{Translation, with_insn, with_tb};
 
 pub(super) const EXPORTS: &[Export] = &[
@@ -24,17 +25,29 @@ pub(super) const EXPORTS: &[Export] = &[
 /// Adds a hook at the entry of a block.
 fn at_entry(name: &str, tb: u64, hook: impl FnOnce() -> Option<Hook>) {
     with_tb(name, tb, |block| {
-        let hook = hook();
-        block.wishes.entry.extend(hook);
+        let hooks = without_need(block, hook(), Role::Execution);
+        block.wishes.entry.extend(hooks);
     });
 }
 
 /// Adds a hook before an instruction.
 fn before(name: &str, insn: u64, hook: impl FnOnce() -> Option<Hook>) {
     with_insn(name, insn, |block: &mut Translation, index| {
-        let hook = hook();
-        block.at(index).before.extend(hook);
+        let hooks = without_need(block, hook(), Role::Execution);
+        block.at(index).before.extend(hooks);
     });
+}
+
+/// A hook, in the form that takes no call if it can do without.
+fn without_need(block: &mut Translation, hook: Option<Hook>, role: Role) -> Vec<Hook> {
+    match hook {
+        Some(Hook::Call(call)) if !misuse::is_checked() => {
+            let (hooks, guards) = called::hooks(call, role);
+            block.wishes.guards.extend(guards);
+            hooks
+        }
+        hook => hook.into_iter().collect(),
+    }
 }
 
 /// Adds a hook to an instruction's memory accesses.
@@ -50,8 +63,9 @@ fn after_access(name: &str, insn: u64, rw: i32, hook: impl FnOnce() -> Option<Ho
         );
     }
     with_insn(name, insn, |block: &mut Translation, index| {
-        let hook = hook().map(|hook| MemHook { on, hook });
-        block.at(index).memory.extend(hook);
+        let hooks = without_need(block, hook(), Role::Access);
+        let hooks = hooks.into_iter().map(|hook| MemHook { on, hook });
+        block.at(index).memory.extend(hooks);
     });
 }
 
@@ -86,7 +100,7 @@ fn call(name: &str, kind: Kind, callback: Function, flags: i32, userdata: Userda
             R_REGS => Regs::Read,
             _ => Regs::Write,
         },
-        clobbers: clobbers::of(function),
+        clobbers: called::clobbers(function),
     }
 }
 

@@ -22,7 +22,7 @@ use translate::{CpuState, FReg, Reg};
 use crate::abi::context::{self, Context, Kind, R_REGS, pack};
 use crate::abi::{Export, export};
 use crate::callbacks::{Callback, TbTrans};
-use crate::clobbers;
+use crate::called;
 use crate::current;
 use crate::misuse::questionable;
 use crate::plugin::Plugin;
@@ -145,7 +145,7 @@ fn hook(plugin: &Plugin, function: *const ()) -> Hook {
         userdata: 0,
         context: pack(plugin.slot(), Kind::Exec, R_REGS),
         regs: Regs::Read,
-        clobbers: clobbers::of(function),
+        clobbers: called::clobbers(function),
     })
 }
 

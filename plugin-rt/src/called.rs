@@ -1,0 +1,127 @@
+//! What callbacks' own code says: which registers of the host a call changes, and whether it takes a
+//! call at all.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use translate::hooks::{Call, Clobbers, Guard, Hook, Regs};
+use translate::x86::callback::{Board, Evaluated, Known, Library, Role};
+
+use crate::abi::boards;
+
+/// How often a callback is evaluated again because a variable has changed; one whose variables change
+/// all the time is called.
+const MOST_CHANGES: u32 = 8;
+
+thread_local! {
+    /// What has been found out on this thread. A plugin asks for the same few functions again and
+    /// again, and reading one takes some microseconds.
+    static READ: RefCell<Functions> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Functions {
+    clobbers: HashMap<usize, Clobbers>,
+    evaluated: HashMap<(usize, Role), Evaluation>,
+    /// [`CLOSED`] when the functions were read.
+    closed: u64,
+}
+
+/// What an evaluation has come to.
+struct Evaluation {
+    /// `None` if the function has to be called.
+    result: Option<Evaluated>,
+    /// How often it was made again.
+    changes: u32,
+}
+
+/// How many libraries have been closed: where one was there may be another.
+static CLOSED: AtomicU64 = AtomicU64::new(0);
+
+/// A library is about to be closed, and none of its functions is asked about any more.
+pub(crate) fn library_closes() {
+    // Relaxed: whoever asks about another library's function at the same address has learnt of that
+    // library after it was opened there, and so after this one was closed.
+    CLOSED.fetch_add(1, Relaxed);
+}
+
+fn with_functions<R>(f: impl FnOnce(&mut Functions) -> R) -> R {
+    READ.with_borrow_mut(|functions| {
+        let closed = CLOSED.load(Relaxed);
+        if functions.closed != closed {
+            *functions = Functions {
+                closed,
+                ..Functions::default()
+            };
+        }
+        f(functions)
+    })
+}
+
+/// What a function may change.
+pub(crate) fn clobbers(function: usize) -> Clobbers {
+    with_functions(|functions| {
+        let clobbers = functions.clobbers.entry(function);
+        *clobbers.or_insert_with(|| Clobbers::of(function, never_returns))
+    })
+}
+
+/// The hooks that a call comes to, the call itself if need be, and what they rely on.
+pub(crate) fn hooks(call: Call, role: Role) -> (Vec<Hook>, Vec<Guard>) {
+    additions(&call, role).unwrap_or_else(|| (vec![Hook::Call(call)], Vec::new()))
+}
+
+fn additions(call: &Call, role: Role) -> Option<(Vec<Hook>, Vec<Guard>)> {
+    if call.regs != Regs::None {
+        return None;
+    }
+    with_functions(|functions| {
+        let known = functions.evaluated.entry((call.function, role));
+        let evaluation = known.or_insert_with(|| Evaluation {
+            result: Evaluated::of(call.function, role, &Interface),
+            changes: 0,
+        });
+        let result = evaluation.result.as_ref()?;
+        if !result.guards.iter().all(Guard::holds) {
+            evaluation.changes += 1;
+            evaluation.result = match evaluation.changes {
+                ..MOST_CHANGES => Evaluated::of(call.function, role, &Interface),
+                _ => None,
+            };
+        }
+        let result = evaluation.result.as_ref()?;
+        let additions = result.additions(call.userdata)?.into_iter();
+        let hooks = additions.map(|(offset, value)| Hook::Add { offset, value });
+        Some((hooks.collect(), result.guards.clone()))
+    })
+}
+
+fn never_returns(function: usize) -> bool {
+    let ways_out = [
+        libc::abort as *const (),
+        libc::exit as *const (),
+        libc::_exit as *const (),
+    ];
+    boards::never_returns(function) || ways_out.iter().any(|end| end.addr() == function)
+}
+
+/// What callbacks find in the interface.
+struct Interface;
+
+impl Library for Interface {
+    fn known(&self, function: usize) -> Option<Known> {
+        let find = boards::qemu_plugin_scoreboard_find as *const ();
+        let add = boards::qemu_plugin_u64_add as *const ();
+        match function {
+            at if at == find.addr() => Some(Known::Find),
+            at if at == add.addr() => Some(Known::Add),
+            _ => None,
+        }
+    }
+
+    fn board(&self, handle: usize) -> Option<Board> {
+        boards::for_evaluation(handle)
+    }
+}
