@@ -192,6 +192,27 @@ fn counts_go_on_in_a_forked_child() {
     }
 }
 
+#[test]
+fn nobody_is_in_a_callback_when_a_process_forks() {
+    let program = common::guest("processes");
+    for backend in BACKENDS {
+        let run = Run::new(&program).backend(backend);
+        // Its children die of signals, on purpose, and hartscope says so.
+        let log = run.plugin(&plugin("count", 7), "").run().log;
+        let mut lines = 0;
+        for line in log.lines().filter(|line| line.starts_with("v7 ")) {
+            let mut numbers = line.split(' ').filter_map(|word| word.parse::<u64>().ok());
+            let first = numbers.next();
+            assert!(
+                numbers.all(|number| Some(number) == first),
+                "{backend}\n{log}"
+            );
+            lines += 1;
+        }
+        assert!(lines > 50, "{log}");
+    }
+}
+
 /// The status with which `jumps` ends when `setpc.c` sends it elsewhere, and the log.
 fn diverted(version: u32, backend: &str, how: &str, status: i32) -> String {
     let program = bare_guest("jumps");

@@ -243,7 +243,7 @@ fn new_thread(parent: &mut Thread, request: &Request) -> SysResult {
     let (tell, hear) = mpsc::sync_channel(1);
     // The new host thread inherits the mask, and must not take a signal before it can.
     parent.block_signals();
-    let tid = parent.vcpu.while_offline(|| {
+    let tid = parent.aside(|_| {
         std::thread::Builder::new()
             .stack_size(HOST_STACK)
             .spawn(move || thread_main(seed, &tell))
@@ -267,6 +267,7 @@ fn thread_main(seed: Seed, tell: &mpsc::SyncSender<i32>) {
     request.report(&thread, thread.tid);
     thread.unshare_from_parent(&request);
     thread.begin();
+    thread.pass_gate();
     thread.announce();
     // The parent waits for it.
     let _ = tell.send(thread.tid);
@@ -313,6 +314,7 @@ impl Thread {
 fn fork(parent: &mut Thread, request: &Request) -> SysResult {
     parent.block_signals();
     let process = parent.process.clone();
+    let quiet = process.quiet(&parent.outside);
     // Before the vCPUs' memory is held: plugins' boards lie there.
     let plugins = process.engine.plugins().map(|plugins| plugins.hold());
     let pid = parent.vcpu.while_forking(|| {
@@ -324,6 +326,8 @@ fn fork(parent: &mut Thread, request: &Request) -> SysResult {
     match pid {
         -1 => Err(Errno::last()),
         0 => {
+            // Those who wait at the gate are not there, and may have held its lock.
+            std::mem::forget(quiet);
             begin_child(parent, request);
             Err(Errno::EJUSTRETURN)
         }
@@ -386,7 +390,7 @@ fn vfork(parent: &mut Thread, request: &Request) -> SysResult {
     };
     let shared = (request.flags & SHARED_WITH_VFORK) as i32;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | shared;
-    let pid = parent.vcpu.while_offline(|| {
+    let pid = parent.aside(|_| {
         // SAFETY: the child runs `vfork_main` on a stack of its own, and never returns from it.
         // This thread stands still meanwhile, so that its thread-locals are the child's.
         unsafe {

@@ -11,6 +11,7 @@
 use crate::exec::file::{self, FileError};
 use crate::exec::load::{self, LoadError, Start};
 use crate::mm::AddressSpace;
+use crate::plugins::gate::{Closed, Gate, Outside};
 use crate::plugins::guest::Observed;
 use crate::signal::{self, Actions};
 use crate::syscall;
@@ -148,6 +149,8 @@ pub struct Process {
     pub(crate) sigreturn: u64,
     /// A `vfork` child: it lives in its parent's memory until `execve` or exit.
     pub(crate) borrowed_memory: bool,
+    /// Closed while a thread forks.
+    pub(crate) gate: Gate,
     exiting: AtomicBool,
     life: Mutex<Life>,
     changed: Condvar,
@@ -156,7 +159,7 @@ pub struct Process {
 /// Who is alive, and how it ended.
 #[derive(Default)]
 struct Life {
-    threads: BTreeMap<i32, Kicker>,
+    threads: BTreeMap<i32, (Kicker, Outside)>,
     /// Once it is known.
     status: Option<ExitStatus>,
     /// What the leader called `exit` with.
@@ -192,6 +195,7 @@ impl Process {
             actions: self.actions.copy(),
             sigreturn: self.sigreturn,
             borrowed_memory,
+            gate: Gate::default(),
             exiting: AtomicBool::new(false),
             life: Mutex::default(),
             changed: Condvar::new(),
@@ -199,9 +203,9 @@ impl Process {
     }
 
     /// A thread begins.
-    pub(crate) fn add_thread(&self, tid: i32, kicker: Kicker) {
+    pub(crate) fn add_thread(&self, tid: i32, kicker: Kicker, outside: Outside) {
         let mut life = self.life();
-        life.threads.insert(tid, kicker);
+        life.threads.insert(tid, (kicker, outside));
         life.running += 1;
     }
 
@@ -265,7 +269,7 @@ impl Process {
         life.ended_by = Some(caller);
         // Release: whoever is kicked sees the flag (`is_exiting`).
         self.exiting.store(true, Ordering::Release);
-        for (&tid, kicker) in &life.threads {
+        for (&tid, (kicker, _)) in &life.threads {
             if tid != caller {
                 kicker.kick();
                 signal::kick(tid);
@@ -315,6 +319,21 @@ impl Process {
             (Some(End::Thread(code)), None) => ExitStatus::Exited(code),
             (_, status) => status.unwrap_or(ExitStatus::Exited(0)),
         }
+    }
+
+    /// For a thread that forks: no other one calls a plugin back while the result lives.
+    pub(crate) fn quiet(&self, own: &Outside) -> Option<Closed<'_>> {
+        self.engine.plugins()?;
+        Some(self.gate.close(own, || {
+            let life = self.life();
+            let threads = life.threads.values();
+            threads
+                .map(|(kicker, outside)| {
+                    kicker.kick();
+                    outside.clone()
+                })
+                .collect()
+        }))
     }
 
     /// Holds the list of threads still, while the process is forked.
@@ -388,6 +407,7 @@ fn start(options: Options) -> Result<Thread, Error> {
         actions: Actions::inherited(),
         sigreturn,
         borrowed_memory: false,
+        gate: Gate::default(),
         exiting: AtomicBool::new(false),
         life: Mutex::default(),
         changed: Condvar::new(),

@@ -1,5 +1,6 @@
 //! A guest thread: its loop, the end of a system call, its end.
 
+use crate::plugins::gate::Outside;
 use crate::process::Leaving;
 use crate::robust;
 use crate::signal::deliver::Retries;
@@ -19,6 +20,8 @@ pub struct Thread {
     /// Thread id, the host's.
     pub tid: i32,
     pub(crate) signals: ThreadSignals,
+    /// Whether it is sure to call no plugin back.
+    pub(crate) outside: Outside,
     /// The system call that a signal interrupted and that has not been finished: pc is still at
     /// the `ecall`.
     pub(crate) restart: Option<Errno>,
@@ -53,6 +56,7 @@ impl Thread {
             process,
             tid: gettid(),
             signals,
+            outside: Outside::default(),
             restart: None,
             retries: Retries::default(),
             end: None,
@@ -78,7 +82,9 @@ impl Thread {
     /// The calling host thread is this thread from now on.
     pub(crate) fn begin(&mut self) {
         signal::init_thread(&self.signals.mailbox);
-        self.process.add_thread(self.tid, self.vcpu.kicker());
+        let outside = self.outside.clone();
+        self.process
+            .add_thread(self.tid, self.vcpu.kicker(), outside);
     }
 
     /// Runs guest code until the thread ends.
@@ -99,6 +105,7 @@ impl Thread {
                 Stop::Fetch => self.fetch_fault(),
                 Stop::Request => {
                     self.must_end();
+                    self.pass_gate();
                 }
             }
         }
@@ -171,9 +178,8 @@ impl Thread {
     /// that interrupts it before it has done anything and would let it restart, gives
     /// [`Errno::ERESTARTSYS`]; calls that the kernel never restarts give `EINTR`, as on the host.
     pub fn blocking_syscall(&mut self, nr: i64, args: Args) -> SysResult {
-        let Thread { vcpu, signals, .. } = self;
         // SAFETY: the caller passes host addresses of guest memory or of its own buffers.
-        vcpu.while_offline(|| unsafe { signal::safe_syscall(&signals.mailbox, nr, &args) })
+        self.aside(|signals| unsafe { signal::safe_syscall(&signals.mailbox, nr, &args) })
     }
 }
 

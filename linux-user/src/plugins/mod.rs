@@ -6,18 +6,44 @@
 //!    the next instruction ([`calls`]).
 //! 3. When the process ends, the thread that ends it waits until the others have stopped, for a
 //!    while, and then runs the last callbacks. The leader does not give the status away before.
-//! 4. A forked child goes on with the same plugins, counts and vCPU number. A `vfork` child lives in
+//! 4. A forked child goes on with the same plugins, counts and vCPU number. No other thread is in a
+//!    callback when it is made ([`gate`]). A `vfork` child lives in
 //!    the memory of its parent, and so do the plugins: they see it as one more vCPU of the parent,
 //!    which ends when the child has got memory of its own. It runs no last callbacks.
 
 pub(crate) mod calls;
+pub(crate) mod gate;
 pub(crate) mod guest;
 mod symbols;
 
 use crate::Thread;
+use crate::signal::ThreadSignals;
 use plugin_rt::Discon;
 
 impl Thread {
+    /// Does what may take long and calls nobody back; grace periods do not wait for it, nor does who
+    /// forks.
+    pub(crate) fn aside<R>(&mut self, work: impl FnOnce(&ThreadSignals) -> R) -> R {
+        let Thread {
+            vcpu,
+            process,
+            signals,
+            outside,
+            ..
+        } = self;
+        match process.engine.plugins() {
+            None => vcpu.while_offline(|| work(signals)),
+            Some(_) => vcpu.while_offline(|| process.gate.outside(outside, || work(signals))),
+        }
+    }
+
+    /// Waits while somebody forks.
+    pub(crate) fn pass_gate(&mut self) {
+        if self.process.gate.is_closed() {
+            self.aside(|_| ());
+        }
+    }
+
     /// The vCPU is about to run its first instruction.
     pub(crate) fn announce(&mut self) {
         self.vcpu.instruments().init();
@@ -44,10 +70,8 @@ impl Thread {
         let Some(plugins) = process.engine.plugins() else {
             return;
         };
-        self.vcpu.while_offline(|| {
-            process.wait_for_others();
-            plugins.at_exit();
-        });
+        self.aside(|_| process.wait_for_others());
+        self.vcpu.while_offline(|| plugins.at_exit());
         // Whoever dies by a signal writes nothing more, and this is the end of the plugins.
         // SAFETY: flushes the C library's streams.
         unsafe { libc::fflush(std::ptr::null_mut()) };
