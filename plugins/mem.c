@@ -23,11 +23,19 @@ static qemu_plugin_u64 memory_count, io_count;
 static bool use_inline, use_callback, split_io, print_accesses;
 static enum qemu_plugin_mem_rw track = QEMU_PLUGIN_MEM_RW;
 
-static void accessed(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address,
+static void accessed(unsigned int vcpu, qemu_plugin_meminfo_t info UNUSED, uint64_t address UNUSED,
                      void *data UNUSED)
 {
     struct counts *counts = qemu_plugin_scoreboard_find(board, vcpu);
-    struct qemu_plugin_hwaddr *physical = split_io ? qemu_plugin_get_hwaddr(info, address) : NULL;
+    counts->memory++;
+}
+
+/* Asks where each access goes. */
+static void accessed_somewhere(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address,
+                               void *data UNUSED)
+{
+    struct counts *counts = qemu_plugin_scoreboard_find(board, vcpu);
+    struct qemu_plugin_hwaddr *physical = qemu_plugin_get_hwaddr(info, address);
     if (physical != NULL && qemu_plugin_hwaddr_is_io(physical)) {
         counts->io++;
     } else {
@@ -102,7 +110,8 @@ CB_TB_TRANS(translated)
                                                           memory_count, 1);
         }
         if (use_callback) {
-            qemu_plugin_register_vcpu_mem_cb(insn, accessed, QEMU_PLUGIN_CB_NO_REGS, track, NULL);
+            qemu_plugin_register_vcpu_mem_cb(insn, split_io ? accessed_somewhere : accessed,
+                                             QEMU_PLUGIN_CB_NO_REGS, track, NULL);
         }
 #if QEMU_PLUGIN_VERSION >= 4
         if (print_accesses) {
