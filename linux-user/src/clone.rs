@@ -315,14 +315,14 @@ fn fork(parent: &mut Thread, request: &Request) -> SysResult {
     parent.block_signals();
     let process = parent.process.clone();
     let quiet = process.quiet(&parent.outside);
-    // Before the vCPUs' memory is held: plugins' boards lie there.
-    let plugins = process.engine.plugins().map(|plugins| plugins.hold());
+    let plugins = process.engine.plugins();
     let pid = parent.vcpu.while_forking(|| {
+        // Not before the vCPU is offline: going offline may end plugins, which takes these locks.
+        let _plugins = plugins.map(|plugins| plugins.hold());
         let _held = (process.hold(), process.actions.hold(), process.mm.hold());
         // SAFETY: the locks that the child will use are held by this very thread, or libc's own.
         unsafe { libc::fork() }
     });
-    drop(plugins);
     match pid {
         -1 => Err(Errno::last()),
         0 => {
