@@ -46,7 +46,7 @@
  *   as long as the process.
  * - What breaks the rules of a function is refused by its result, where it has one that says so; else
  *   it ends the process with a message that names the plugin, the function, and what to do.
- *   hartscope --check-plugins names also what is harmless.
+ *   hartscope run --check-plugins names also what is harmless.
  */
 #ifndef QEMU_QEMU_PLUGIN_H
 #define QEMU_QEMU_PLUGIN_H
