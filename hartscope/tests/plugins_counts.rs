@@ -41,8 +41,8 @@ fn only(log: &str) -> BTreeMap<String, u64> {
     all.pop_first().expect("there is one").1
 }
 
-/// The guest's instructions, loads and stores as QEMU executes them, one by one.
-fn by_qemu(program: &Path) -> (u64, u64, u64) {
+/// Where the guest's instructions are as QEMU executes them, one by one.
+fn executed_by_qemu(program: &Path) -> Vec<u64> {
     let name = program.file_name().expect("it is a file").to_string_lossy();
     let log = scratch().join(format!("plugins/{name}.trace"));
     let mut command = Command::new(QEMU);
@@ -54,11 +54,15 @@ fn by_qemu(program: &Path) -> (u64, u64, u64) {
     process::run(&mut command, b"", Duration::from_secs(60));
     let text = std::fs::read_to_string(&log).expect("QEMU has written it");
     let _ = std::fs::remove_file(&log);
-    let pcs: Vec<u64> = text
-        .lines()
+    text.lines()
         .filter(|line| line.starts_with("Trace "))
         .filter_map(|line| u64::from_str_radix(line.split('/').nth(1)?, 16).ok())
-        .collect();
+        .collect()
+}
+
+/// The guest's instructions, loads and stores as QEMU executes them.
+fn by_qemu(program: &Path) -> (u64, u64, u64) {
+    let pcs = executed_by_qemu(program);
     let code = Code::of(program);
     let (mut loads, mut stores) = (0, 0);
     for (at, &pc) in pcs.iter().enumerate() {
@@ -167,6 +171,60 @@ fn every_back_end_counts_what_qemu_executes() {
             }
         }
     }
+}
+
+/// Counters may be put together and put off; whoever looks must not find that.
+#[test]
+fn counts_are_exact_wherever_somebody_looks() {
+    let program = bare_guest("work");
+    let executed = executed_by_qemu(&program);
+    let code = Code::of(&program);
+    // What is not the program's lies elsewhere under QEMU.
+    let same = |a: u64, b: u64| a == b || code.insn(a).is_none() && code.insn(b).is_none();
+    for options in [
+        &["--backend", "x86-64"][..],
+        &["--backend", "interp"],
+        &["--tb-size", "64K"],
+    ] {
+        for every in [1, 7, 61] {
+            let run = Run::new(&program).option(options);
+            let arguments = format!("every={every}");
+            let log = run.plugin(&plugin("exact", 7), &arguments).expect(7).log;
+            let mut looks = [0; 4];
+            for line in log.lines() {
+                let words: Vec<&str> = line.split(' ').collect();
+                let [what, addr, count] = words[..] else {
+                    panic!("{line}");
+                };
+                let addr = u64::from_str_radix(addr, 16).expect(line);
+                let count: usize = count.parse().expect(line);
+                // The instruction that has begun last.
+                let last = count.checked_sub(1).map(|at| executed[at]);
+                let (kind, right) = match what {
+                    "at" => (0, same(executed[count], addr)),
+                    "access" => (1, last.is_some_and(|last| same(last, addr))),
+                    "call" => (2, last.and_then(|pc| code.insn(pc)).is_none_or(is_ecall)),
+                    _ => (3, last.is_some_and(|last| same(last, addr))),
+                };
+                assert!(
+                    right,
+                    "{options:?}, every {every}: {line}, not at {last:x?}"
+                );
+                looks[kind] += usize::from(kind != 0 || code.insn(addr).is_some());
+            }
+            // Each instruction that is looked at is looked at each time.
+            let is_wanted = |pc: &&u64| *pc / 2 % every == 0 && code.insn(**pc).is_some();
+            let wanted = executed.iter().filter(is_wanted).count();
+            assert_eq!(looks[0], wanted, "{options:?}, every {every}");
+            assert!(looks[1] > 0 || every == 1, "{looks:?}");
+            // Nine system calls, five returns from handlers among them, and as many faults.
+            assert!(looks[2] >= 9 && looks[3] >= looks[2] + 5, "{looks:?}");
+        }
+    }
+}
+
+fn is_ecall(insn: riscv::Insn) -> bool {
+    insn.op == Opcode::Ecall
 }
 
 #[test]
