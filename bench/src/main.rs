@@ -1,5 +1,6 @@
 //! `cargo run --release -p bench`: builds the guest programs, measures them natively, under QEMU
-//! and under both back ends of hartscope in one interleaved run, and reports the ratios.
+//! and under both back ends of hartscope in one interleaved run, and reports the ratios. With
+//! `--plugins`, what plugins cost.
 //!
 //! Rules:
 //! 1. Whatever is missing is installed or is an error: nothing is skipped silently.
@@ -11,6 +12,7 @@ mod build;
 mod check;
 mod machine;
 mod measure;
+mod plugins;
 mod process;
 mod programs;
 mod report;
@@ -56,6 +58,9 @@ struct Options {
     /// Compare outputs only, on a small scale, with 1, 2 and 8 threads.
     #[arg(long)]
     check: bool,
+    /// Measure what plugins cost, on the integer programs.
+    #[arg(long)]
+    plugins: bool,
     /// Where the results go as JSON [default: bench.json in the target directory].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -123,6 +128,14 @@ fn run(options: &Options) -> Result<bool, Error> {
     build::guests(&tools, &programs)?;
     if options.check {
         return check::outputs(&tools, &programs, options);
+    }
+    if options.plugins {
+        let table = plugins::costs(&tools, &programs, options)?;
+        print!("{table}");
+        if let Some(file) = &options.markdown {
+            write(file, &table)?;
+        }
+        return Ok(true);
     }
     let results = measure::all(&tools, &programs, options)?;
     print!("{}", report::text(&results));

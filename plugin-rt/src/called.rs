@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use translate::hooks::{Call, Clobbers, Guard, Hook, Regs};
-use translate::x86::callback::{Board, Evaluated, Known, Library, Role};
+use translate::x86::callback::{Board, Evaluated, Known, Library, Refused, Role};
 
 use crate::abi::boards;
 
@@ -24,17 +24,44 @@ thread_local! {
 #[derive(Default)]
 struct Functions {
     clobbers: HashMap<usize, Clobbers>,
-    evaluated: HashMap<(usize, Role), Evaluation>,
+    /// By function, what it is called for, and userdata if the result is for that only.
+    evaluated: HashMap<(usize, Role, Option<u64>), Evaluation>,
     /// [`CLOSED`] when the functions were read.
     closed: u64,
 }
 
 /// What an evaluation has come to.
 struct Evaluation {
-    /// `None` if the function has to be called.
-    result: Option<Evaluated>,
+    result: Result<Evaluated, Refused>,
     /// How often it was made again.
     changes: u32,
+}
+
+impl Evaluation {
+    fn of(call: &Call, role: Role, userdata: Option<u64>) -> Evaluation {
+        Evaluation {
+            result: Evaluated::of(call.function, role, userdata, &Interface),
+            changes: 0,
+        }
+    }
+
+    /// The result as of now.
+    fn current(
+        &mut self,
+        call: &Call,
+        role: Role,
+        userdata: Option<u64>,
+    ) -> Result<&Evaluated, Refused> {
+        let changed = |result: &Evaluated| !result.guards.iter().all(Guard::holds);
+        if self.result.as_ref().is_ok_and(changed) {
+            self.changes += 1;
+            self.result = match self.changes {
+                ..MOST_CHANGES => Evaluated::of(call.function, role, userdata, &Interface),
+                _ => Err(Refused::Called),
+            };
+        }
+        self.result.as_ref().map_err(|&refused| refused)
+    }
 }
 
 /// How many libraries have been closed: where one was there may be another.
@@ -78,23 +105,25 @@ fn additions(call: &Call, role: Role) -> Option<(Vec<Hook>, Vec<Guard>)> {
         return None;
     }
     with_functions(|functions| {
-        let known = functions.evaluated.entry((call.function, role));
-        let evaluation = known.or_insert_with(|| Evaluation {
-            result: Evaluated::of(call.function, role, &Interface),
-            changes: 0,
-        });
-        let result = evaluation.result.as_ref()?;
-        if !result.guards.iter().all(Guard::holds) {
-            evaluation.changes += 1;
-            evaluation.result = match evaluation.changes {
-                ..MOST_CHANGES => Evaluated::of(call.function, role, &Interface),
-                _ => None,
-            };
+        let mut evaluate = |userdata| {
+            let known = functions.evaluated.entry((call.function, role, userdata));
+            let evaluation = known.or_insert_with(|| Evaluation::of(call, role, userdata));
+            match evaluation.current(call, role, userdata) {
+                Ok(result) => {
+                    let Some(additions) = result.additions(call.userdata) else {
+                        return Err(Refused::Called);
+                    };
+                    let hooks = additions.into_iter();
+                    let hooks = hooks.map(|(offset, value)| Hook::Add { offset, value });
+                    Ok((hooks.collect(), result.guards.clone()))
+                }
+                Err(refused) => Err(refused),
+            }
+        };
+        match evaluate(None) {
+            Err(Refused::ByUserdata) => evaluate(Some(call.userdata)).ok(),
+            result => result.ok(),
         }
-        let result = evaluation.result.as_ref()?;
-        let additions = result.additions(call.userdata)?.into_iter();
-        let hooks = additions.map(|(offset, value)| Hook::Add { offset, value });
-        Some((hooks.collect(), result.guards.clone()))
     })
 }
 

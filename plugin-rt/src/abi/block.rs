@@ -92,7 +92,7 @@ extern "C" fn qemu_plugin_insn_disas(handle: u64) -> *mut c_char {
     let text = insn("qemu_plugin_insn_disas", handle, |insn| {
         let mut word = [0; 4];
         word[..insn.bytes().len()].copy_from_slice(insn.bytes());
-        riscv::disassemble(&riscv::decode(u32::from_le_bytes(word)), insn.pc)
+        riscv::disassemble_columns(&riscv::decode(u32::from_le_bytes(word)), insn.pc)
     });
     text.map_or(ptr::null_mut(), |text| on_the_c_heap(text.as_bytes()))
 }

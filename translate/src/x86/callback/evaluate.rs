@@ -84,18 +84,33 @@ impl Evaluated {
         additions.collect()
     }
 
-    /// What the callback at `function` comes to; `None` if it has to be called.
-    pub fn of(function: usize, role: Role, library: &dyn Library) -> Option<Evaluated> {
-        let mut machine = Machine::new(role, library);
+    /// What the callback at `function` comes to, for any userdata or for a certain one.
+    pub fn of(
+        function: usize,
+        role: Role,
+        userdata: Option<u64>,
+        library: &dyn Library,
+    ) -> Result<Evaluated, Refused> {
+        let mut machine = Machine::new(role, userdata, library);
         let mut at = function as u64;
         for _ in 0..MOST_INSNS {
-            match machine.step(at)? {
-                Next::At(next) => at = next,
-                Next::End => return Some(machine.done),
+            match machine.step(at) {
+                Some(Next::At(next)) => at = next,
+                Some(Next::End) => return Ok(machine.done),
+                None => return Err(machine.refused),
             }
         }
-        None
+        Err(Refused::Called)
     }
+}
+
+/// Why there is no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The function has to be called.
+    Called,
+    /// It looks at what its userdata points to: a certain userdata may have a result.
+    ByUserdata,
 }
 
 enum Next {
@@ -118,21 +133,24 @@ struct Machine<'a> {
     /// Of the last comparison, if both sides are known: the sides, as the signed numbers they are.
     compared: Option<(u64, u64, u32)>,
     done: Evaluated,
+    /// What is said if a step is not understood.
+    refused: Refused,
 }
 
 impl<'a> Machine<'a> {
-    fn new(role: Role, library: &'a dyn Library) -> Machine<'a> {
+    fn new(role: Role, userdata: Option<u64>, library: &'a dyn Library) -> Machine<'a> {
         let mut ints = [Value::Any; 16];
         ints[RSP] = Value::Stack(0);
         ints[RDI] = Value::Vcpu;
-        let userdata = match role {
+        let register = match role {
             Role::Execution => RSI,
             Role::Access => RCX,
         };
-        ints[userdata] = Value::Known(Linear {
+        let any = Linear {
             constant: 0,
             factor: 1,
-        });
+        };
+        ints[register] = Value::Known(userdata.map_or(any, Linear::constant));
         Machine {
             library,
             ints,
@@ -140,6 +158,7 @@ impl<'a> Machine<'a> {
             stack: HashMap::new(),
             compared: None,
             done: Evaluated::default(),
+            refused: Refused::Called,
         }
     }
 
@@ -194,7 +213,7 @@ impl<'a> Machine<'a> {
     }
 
     fn run_known(&mut self, known: Known) -> Option<()> {
-        let handle = self.ints[RDI].as_constant()?;
+        let handle = self.constant(self.ints[RDI])?;
         let board = self.library.board(handle as usize)?;
         self.rely_on(board.guard);
         self.done.boards.push(board);
@@ -209,13 +228,24 @@ impl<'a> Machine<'a> {
                 else {
                     return None;
                 };
-                let within = offset.as_constant()?.checked_add(8)? <= board.size.into();
+                let within =
+                    self.constant(Value::Known(offset))?.checked_add(8)? <= board.size.into();
                 within.then(|| self.add(start.plus(offset), value))?;
                 self.forget();
             }
             _ => return None,
         }
         Some(())
+    }
+
+    /// A value that must be known without the userdata.
+    fn constant(&mut self, value: Value) -> Option<u64> {
+        if let Value::Known(value) = value
+            && value.as_constant().is_none()
+        {
+            self.refused = Refused::ByUserdata;
+        }
+        value.as_constant()
     }
 
     /// What a function need not keep.
@@ -257,6 +287,9 @@ impl<'a> Machine<'a> {
                 after: self.done.additions.len(),
             }),
             Value::Known(at) => {
+                if at.as_constant().is_none() {
+                    self.refused = Refused::ByUserdata;
+                }
                 let guard = guard(at.as_constant()?, size as u8)?;
                 self.rely_on(guard);
                 Some(Value::constant(guard.value))

@@ -9,5 +9,5 @@ mod code;
 mod evaluate;
 mod value;
 
-pub use evaluate::{Board, Evaluated, Known, Library, Role};
+pub use evaluate::{Board, Evaluated, Known, Library, Refused, Role};
 pub use value::Linear;

@@ -47,7 +47,7 @@ impl Library for Functions {
 }
 
 fn of(function: unsafe extern "C" fn(), role: Role) -> Option<Evaluated> {
-    Evaluated::of(function as usize, role, &Functions)
+    Evaluated::of(function as usize, role, None, &Functions).ok()
 }
 
 // Symbols of statics, relative to the instruction pointer, as libraries have their variables.
@@ -189,4 +189,23 @@ fn a_value_that_was_loaded_before_another_addition_is_not_stored_back() {
         )
     }
     assert_eq!(of(overtaken, Role::Execution), None);
+}
+
+#[test]
+fn a_board_that_the_userdata_points_to_is_known_by_userdata() {
+    #[unsafe(naked)]
+    unsafe extern "C" fn by_pointer() {
+        naked_asm!(
+            "mov rax, rsi", "mov edx, edi", "mov ecx, 3", "mov rdi, [rax + 8]", "mov rsi, [rax + 16]",
+            "jmp {add}", add = sym add,
+        )
+    }
+    let function = by_pointer as *const () as usize;
+    let entry = [0, HANDLE, 16];
+    let of = |userdata| Evaluated::of(function, Role::Execution, userdata, &Functions);
+    assert_eq!(of(None), Err(Refused::ByUserdata));
+    let userdata = entry.as_ptr() as u64;
+    let evaluated = of(Some(userdata)).expect("additions");
+    assert_eq!(evaluated.additions(userdata), Some(vec![(0x20010, 3)]));
+    assert_eq!(evaluated.guards.len(), 3);
 }
