@@ -35,7 +35,13 @@ type CondCb = extern "C" fn(u64, Function, i32, i32, U64, u64, usize);
 type Inline = extern "C" fn(u64, i32, U64, u64);
 type MemCb = extern "C" fn(u64, Function, i32, i32, usize);
 
-extern "C" fn nothing(_: u32, _: usize) {}
+/// Not to be done without a call.
+extern "C" fn nothing(vcpu: u32, _: usize) {
+    std::hint::black_box(vcpu);
+    CALLED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+static CALLED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 /// Shows a block of two instructions to plugins, one after the other.
 fn collected(plugins: &[&Plugin], ask: impl Fn(u64, [u64; 2], usize)) -> Translation {
