@@ -73,7 +73,11 @@ pub fn costs(tools: &Tools, programs: &[Program], options: &Options) -> Result<S
         .map(|column| geomean(column.iter().map(|&ratio| Some(ratio))))
         .map(|mean| mean.map_or_else(String::new, |mean| format!("{mean:.2}")))
         .collect();
-    let aims = WATCHES.map(|watch| watch.aim.map_or_else(String::new, |aim| format!("{aim:.2}")));
+    let aims = WATCHES.map(|watch| {
+        watch
+            .aim
+            .map_or_else(String::new, |aim| format!("{aim:.2}"))
+    });
     let mut text = String::from(
         "# What plugins cost\n\n\
          Written by `cargo run --release -p bench -- --plugins --markdown FILE`: processor time, as a \

@@ -11,6 +11,7 @@
 pub mod abi;
 mod callbacks;
 mod called;
+pub mod crash;
 pub mod current;
 mod fill;
 mod guest;

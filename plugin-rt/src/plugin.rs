@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::rfc2018;
+use crate::runtime::Runtime;
 
 /// Names a plugin to itself and to the runtime; never 0, never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,9 +96,15 @@ impl Plugin {
 
     /// It has asked for the list of registers, so that it may read them. Versions up to 4 read
     /// registers in any callback, whatever flags they registered it with: from now on their
-    /// callbacks find the registers complete.
+    /// callbacks find the registers complete, also those in blocks that it has been shown already.
     pub fn note_registers_listed(&self) {
-        self.lists_registers.store(true, Relaxed);
+        let is_news = !self.lists_registers.swap(true, Relaxed);
+        if is_news
+            && self.reads_registers_anywhere()
+            && let Some(runtime) = Runtime::global()
+        {
+            runtime.show_anew(self.id);
+        }
     }
 
     /// Whether callbacks that are registered without access to registers get it all the same.

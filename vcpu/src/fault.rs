@@ -6,7 +6,8 @@
 //!    the fault stub, which spills the pinned registers and returns to the run loop. Nothing is
 //!    looked up in the handler.
 //! 3. A signal that somebody *sent* goes to the hook of whoever runs the guest's signals.
-//! 4. Everything else is hartscope's own crash: the handler that was there before gets it.
+//! 4. Everything else is hartscope's own crash, or a plugin's, which is named: the handler that was
+//!    there before gets it.
 //!
 //! The handler runs on the thread's alternate stack ([`crate::thread`]), with all signals blocked.
 
@@ -168,6 +169,12 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         registers[libc::REG_RIP as usize] = current.fault_stub as i64;
         return;
     }
+    let name = match signal {
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGBUS => "SIGBUS",
+        _ => "SIGFPE",
+    };
+    plugin_rt::crash::report(name, rip, addr);
     // The instruction runs again after this, and faults again.
     restore(signal);
 }
