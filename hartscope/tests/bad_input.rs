@@ -276,10 +276,7 @@ fn command_lines_that_say_nothing() {
         (&["frobnicate"], "frobnicate"),
         (&["run"], "no program"),
         (&["run", "--frobnicate", "program"], "--frobnicate"),
-        (
-            &["run", "-plugin", "libinsn.so", "program"],
-            "plugins are not supported yet",
-        ),
+        (&["run", "--plugin"], "--plugin"),
         (&["run", "--backend", "z80", "program"], "z80"),
         (&["run", "--tb-size", "0", "program"], "--tb-size"),
         (&["run", "-d", "everything", "program"], "everything"),

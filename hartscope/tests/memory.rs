@@ -65,10 +65,11 @@ fn create_and_join(backend: &str) {
         process::finish(&mut child, Duration::from_secs(10)),
         End::Exited(0)
     );
-    // What is allocated once and kept for the next thread may grow in the first rounds.
+    // What is allocated once and kept for the next thread may grow in the first rounds. Each number
+    // that a vCPU has ever had keeps its area, and how many live at a time is the scheduler's choice.
     let (settled, last) = (footprints[2], footprints[9]);
     assert!(
-        last.resident < settled.resident + 2048 && last.mappings < settled.mappings + 16,
+        last.resident < settled.resident + 2048 && last.mappings < settled.mappings + 16 + 64,
         "44,800 threads later there is more: {footprints:#?}"
     );
 }

@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::plugins::{BACKENDS, Run, VERSIONS, bare_guest, function, guest, plugin};
@@ -43,8 +44,10 @@ fn only(log: &str) -> BTreeMap<String, u64> {
 
 /// Where the guest's instructions are as QEMU executes them, one by one.
 fn executed_by_qemu(program: &Path) -> Vec<u64> {
-    let name = program.file_name().expect("it is a file").to_string_lossy();
-    let log = scratch().join(format!("plugins/{name}.trace"));
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    // Tests run side by side.
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let log = scratch().join(format!("plugins/{}-{run}.trace", std::process::id()));
     let mut command = Command::new(QEMU);
     command
         .env_clear()
