@@ -344,7 +344,8 @@ fn run(state: NonNull<CpuState>, context: u32, call: impl FnMut()) -> Escape {
     let state = state.as_ptr();
     // SAFETY: `current::set` promised that the state lives and is this thread's only.
     unsafe { (*state).context = context };
-    let escape = escape::catch(state, call);
+    // SAFETY: as above.
+    let escape = unsafe { escape::catch(state, call) };
     // SAFETY: as above.
     unsafe { (*state).context = 0 };
     escape

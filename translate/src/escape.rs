@@ -21,7 +21,11 @@ pub enum Escape {
 
 /// Calls `f`, out of which [`leave`] may be called with the same state. `f` must own nothing with a
 /// destructor while it calls what may leave.
-pub fn catch<F: FnMut()>(state: *mut CpuState, mut f: F) -> Escape {
+///
+/// # Safety
+///
+/// The state is the calling thread's vCPU's, and lives.
+pub unsafe fn catch<F: FnMut()>(state: *mut CpuState, mut f: F) -> Escape {
     extern "C" fn run<F: FnMut()>(f: *mut c_void) {
         // SAFETY: `catch` passes its closure, which lives until `enter` has returned.
         unsafe { (*f.cast::<F>())() }
@@ -125,15 +129,18 @@ mod tests {
         let state = &raw mut *state;
         let mut steps = Vec::new();
         let steps_at = &raw mut steps;
-        let outer = catch(state, || {
+        let outer = || {
             // SAFETY: one thread, and the vector outlives the closures.
             unsafe { (*steps_at).push(1) };
             // SAFETY: nothing to drop between here and the catch.
-            let inner = catch(state, || unsafe { leave(state) });
-            assert_eq!(inner, Escape::Left);
+            let leaves = || unsafe { leave(state) };
+            // SAFETY: the state lives.
+            assert_eq!(unsafe { catch(state, leaves) }, Escape::Left);
             // SAFETY: as above.
             unsafe { (*steps_at).push(2) };
-        });
+        };
+        // SAFETY: the state lives.
+        let outer = unsafe { catch(state, outer) };
         assert_eq!(outer, Escape::Returned);
         assert_eq!(steps, [1, 2]);
     }

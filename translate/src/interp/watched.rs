@@ -99,7 +99,7 @@ pub(super) fn call(state: &mut CpuState, invocation: &Invocation) -> Escape {
         (*state).context = call.context;
         ((*state).vcpu_index, (*state).access.addr)
     };
-    escape::catch(state, || match invocation.info {
+    let run = || match invocation.info {
         Invocation::EXECUTION => {
             // SAFETY: whoever filled the block says that this is such a function.
             let function: extern "C" fn(u32, u64) =
@@ -112,7 +112,9 @@ pub(super) fn call(state: &mut CpuState, invocation: &Invocation) -> Escape {
                 unsafe { std::mem::transmute::<usize, _>(call.function) };
             function(index, info, addr, call.userdata);
         }
-    })
+    };
+    // SAFETY: the caller's state.
+    unsafe { escape::catch(state, run) }
 }
 
 /// The counter at `offset` from the vCPU's state: in it, or in the room behind it that belongs to
