@@ -216,7 +216,8 @@ fn counts_are_exact_wherever_somebody_looks() {
                 looks[kind] += usize::from(kind != 0 || code.insn(addr).is_some());
             }
             // Each instruction that is looked at is looked at each time.
-            let is_wanted = |pc: &&u64| *pc / 2 % every == 0 && code.insn(**pc).is_some();
+            let is_wanted =
+                |pc: &&u64| (*pc / 2).is_multiple_of(every) && code.insn(**pc).is_some();
             let wanted = executed.iter().filter(is_wanted).count();
             assert_eq!(looks[0], wanted, "{options:?}, every {every}");
             assert!(looks[1] > 0 || every == 1, "{looks:?}");
