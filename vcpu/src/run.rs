@@ -77,7 +77,7 @@ impl<M: VcpuMemory> Vcpu<M> {
                     let leave = unsafe { runtime.enter(self.state.as_ptr(), code) };
                     self.on_leave(leave, fault_kind.get())
                 }
-                _ => self.find(Via::Elsewhere),
+                _ => self.begin(),
             };
             if let Next::Stop(stop) = next {
                 return stop;
@@ -162,6 +162,7 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 
     fn on_helper_fault(&mut self) -> Next {
+        self.faulted = None;
         add(self.counts(), Count::Faults, 1);
         Next::Stop(Stop::Fault(self.state.fault()))
     }
@@ -183,11 +184,12 @@ impl<M: VcpuMemory> Vcpu<M> {
         let start = tb.key();
         if kind.is_float {
             self.note_float_trap();
-            return self.finish(start);
+            return self.finish(Some(start));
         }
         if point.retry {
-            return self.finish(start);
+            return self.finish(Some(start));
         }
+        self.faulted = Some(start);
         add(self.counts(), Count::Faults, 1);
         let access = GuestAccess::of(tb.bytes_at(point.pc), |reg| self.state.get(reg));
         let host_addr = kind.is_addressed.then_some(self.state.fault_addr);
@@ -216,16 +218,26 @@ impl<M: VcpuMemory> Vcpu<M> {
             self.engine.cache().find_by_host(&self.participant, start)
         };
         match tb.map(Tb::key) {
-            Some(start) => self.finish(start),
+            Some(start) => self.finish(Some(start)),
             None => unreachable!("generated code left a block that is none"),
         }
     }
 
-    /// Runs the instruction at `pc`, which the block of `start` has begun, in the interpreter.
-    fn finish(&mut self, start: Key) -> Next {
+    /// Runs the instruction at `pc` in the interpreter, and what plugins take to be the rest of its
+    /// block: the block of `start` has begun it.
+    #[cold]
+    fn finish(&mut self, start: Option<Key>) -> Next {
         let (translator, mut tools, key) = self.tools();
         let is_there = translator.rest(&mut tools, key, start);
         self.interpret(is_there)
+    }
+
+    /// Goes on at `pc`: with a block, or with what is left of one.
+    fn begin(&mut self) -> Next {
+        match self.begun.take() {
+            Some((pc, start)) if pc == self.state.pc => self.finish(start),
+            _ => self.find(Via::Elsewhere),
+        }
     }
 
     /// Runs the instruction at `pc` in the interpreter.
@@ -251,7 +263,10 @@ impl<M: VcpuMemory> Vcpu<M> {
             BlockEnd::Changed => self.on_changed(),
             BlockEnd::Request => self.on_request(),
             BlockEnd::Trap(trap) => self.on_trap(trap),
-            BlockEnd::Fault(fault) => Next::Stop(Stop::Fault(fault)),
+            BlockEnd::Fault(fault) => {
+                self.faulted = None;
+                Next::Stop(Stop::Fault(fault))
+            }
         }
     }
 
@@ -306,6 +321,11 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 
     fn run_ops_once(&mut self) -> Next {
+        if let Some((pc, start)) = self.begun.take()
+            && pc == self.state.pc
+        {
+            return self.finish(start);
+        }
         let key = self.key();
         let entry = *self.state.jump_entry(key.pc);
         // The interpreter's jump cache holds addresses of block descriptions.
@@ -335,7 +355,9 @@ impl<M: VcpuMemory> Vcpu<M> {
             unreachable!("an engine without host code caches ops");
         };
         let end = interp::run_block(&mut self.state, &mut *self.memory, block);
-        self.on_block_end(end)
+        let next = self.on_block_end(end);
+        self.faulted = Some(key);
+        next
     }
 
     /// Takes pending requests; gives whether the owner is to be told.

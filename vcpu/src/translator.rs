@@ -178,10 +178,14 @@ impl Translator {
 
     /// Makes ops for the interpreter of what is left of a plain block, from the instruction at `key`
     /// on, which the block of `start` has begun: the hooks before it have run.
-    pub(crate) fn rest(&mut self, tools: &mut Tools<'_, '_>, key: Key, start: Key) -> bool {
+    pub(crate) fn rest(&mut self, tools: &mut Tools<'_, '_>, key: Key, start: Option<Key>) -> bool {
         if tools.instruments.set() == SetId::EMPTY {
             return self.plain(tools, key, 1, true);
         }
+        let Some(start) = start else {
+            // Up to where any plain block ends.
+            return self.plain(tools, key, self.limits.max_insns, true);
+        };
         let block = &mut self.block;
         let code = tools.engine.code();
         frontend::translate(block, start.pc, start.mode, code, &self.limits);

@@ -56,6 +56,11 @@ pub struct Vcpu<M> {
     reported: u64,
     /// How often a floating-point flag has trapped.
     pub(crate) float_traps: u32,
+    /// The block whose access has failed, if that is known.
+    pub(crate) faulted: Option<Key>,
+    /// Where an instruction has been begun that is to be done now ([`Vcpu::retry`]), and by which
+    /// block.
+    pub(crate) begun: Option<(u64, Option<Key>)>,
 }
 
 // SAFETY: everything is owned, or shared by means that are made for it.
@@ -82,6 +87,8 @@ impl<M: VcpuMemory> Vcpu<M> {
             retirements: 0,
             reported: 0,
             float_traps: 0,
+            faulted: None,
+            begun: None,
         };
         vcpu.install_stubs();
         vcpu.use_lanes();
@@ -131,6 +138,15 @@ impl<M: VcpuMemory> Vcpu<M> {
         drop(current);
         self.report_executed();
         stop
+    }
+
+    /// The access that the last [`Stop::Fault`] was about will succeed now. The next [`Vcpu::run`]
+    /// makes it without telling plugins once more that the instruction is about to be executed, unless
+    /// the guest goes on elsewhere.
+    pub fn retry(&mut self) {
+        if self.instruments.set() != SetId::EMPTY {
+            self.begun = Some((self.state.pc, self.faulted));
+        }
     }
 
     /// Does work that may take long, and in which nothing of the cache is used: grace periods do

@@ -252,11 +252,14 @@ impl Thread {
         }
         if access == Access::Store && self.process.mm.store_fault(addr) {
             self.retries.reset();
-            return;
+            return self.vcpu.retry();
         }
         match self.process.mm.check_access(addr, access) {
             Err(denied) => self.force(libc::SIGSEGV, denied.code(), addr),
-            Ok(()) => self.retry_or_give_up(addr),
+            Ok(()) => {
+                self.vcpu.retry();
+                self.retry_or_give_up(addr);
+            }
         }
     }
 

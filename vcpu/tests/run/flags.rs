@@ -45,6 +45,11 @@ fn a_flag_traps_once_and_is_then_seen_by_everybody() {
     ];
     world.ram.load(0x1000, &code);
     let mut vcpu = with_doubles(&world, &[1.0, 3.0]);
+    // What has not been met before is interpreted, and raises the flag there.
+    vcpu.state().x[T0 as usize] = 4;
+    world.call(&mut vcpu, 0x1000);
+    vcpu.state().x[A0 as usize] = 0;
+    vcpu.state().fflags = 0;
     for round in 1..=3 {
         vcpu.state().x[T0 as usize] = 10_000;
         assert_eq!(world.call(&mut vcpu, 0x1000), 10_000 * round);

@@ -110,7 +110,8 @@ fn a_vcpu_goes_over_to_another_engine_with_all_registers() {
             backend,
             ..vcpu::Config::default()
         };
-        let fresh = vcpu::Engine::new(&config, world.ram.clone()).unwrap();
+        let fresh = vcpu.engine().after_fork(&config, world.ram.clone());
+        let fresh = fresh.unwrap();
         vcpu.adopt(&fresh);
         assert_eq!(world.call(&mut vcpu, 0x1000), 2);
         assert_eq!(fresh.stats().translations, 1);

@@ -11,6 +11,9 @@ use vcpu::{Backend, Config, Engine, Stop, UserMemory, Vcpu};
 /// Where guest memory ends; what is above faults.
 pub const END: u64 = 4 << 20;
 
+/// Reserved below the guest, where addresses just below 0 end up.
+const GUARD: usize = 0x1_0000;
+
 /// Reserved above the guest, so that nothing else gets mapped there.
 const RESERVED: usize = 64 << 20;
 
@@ -40,7 +43,7 @@ impl Ram {
         let base = unsafe {
             libc::mmap(
                 ptr::null_mut(),
-                RESERVED,
+                GUARD + RESERVED,
                 libc::PROT_NONE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                 -1,
@@ -49,7 +52,8 @@ impl Ram {
         };
         assert_ne!(base, libc::MAP_FAILED);
         let ram = Ram {
-            base: NonNull::new(base.cast()).unwrap(),
+            // SAFETY: within the mapping.
+            base: NonNull::new(unsafe { base.cast::<u8>().add(GUARD) }.cast()).unwrap(),
             layout: Mutex::default(),
         };
         ram.protect(0..END, libc::PROT_READ | libc::PROT_WRITE);
@@ -123,7 +127,7 @@ impl Ram {
 impl Drop for Ram {
     fn drop(&mut self) {
         // SAFETY: mapped by `new`; with its last owner gone nobody runs in it.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), RESERVED) };
+        unsafe { libc::munmap(self.base.as_ptr().sub(GUARD).cast(), GUARD + RESERVED) };
     }
 }
 
