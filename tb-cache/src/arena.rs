@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An arena is an owned value, and where it is says what it is: fresh or free (in the pool's list),
-//! being filled (in a vCPU's slot), partly filled (in the pool, its vCPU has gone), filled (queued by
-//! age), draining (inside the job that waits for the grace period). So:
+//! being filled (in a vCPU's slot), partly filled (in the pool, its vCPU has gone or runs another
+//! set), filled (queued by age), draining (inside the job that waits for the grace period). So:
 //!
 //! 1. Only the thread that holds a slot's lock writes into its arena, and always beyond everything
 //!    that was published. That lock is the vCPU's own; only one that is starved for room tries it.
@@ -18,6 +18,8 @@
 //! 3. The word before a block's code leads to its [`Tb`], the bits in front of the arena to the code
 //!    around an address. Both are read without locks by whoever runs that code, and cleared when the
 //!    arena becomes free, when nobody does.
+//! 4. All blocks of an arena are of one instrumentation set, so that a set's memory can be had back
+//!    when nobody will run it again ([`Pool::take_set`]), and no block of another set goes with it.
 //!
 //! Blocks without host code take room as if they had some, so that a size means as many blocks to
 //! the interpreter, and touch none of it.
@@ -35,7 +37,7 @@ use translate::Block;
 use translate::x86::{CODE_ALIGN, HostCode};
 
 use crate::bump::Bump;
-use crate::key::Key;
+use crate::key::{Key, SetId};
 use crate::region::{MAX_SIZE, PAGE, Region};
 use crate::tb::Tb;
 
@@ -70,6 +72,8 @@ pub(crate) struct Arena {
     /// Bytes that the host has been asked for: see [`Region::populate`].
     populated: usize,
     heap: Bump,
+    /// Whose blocks these are, if there are any (rule 4).
+    set: SetId,
     blocks: Vec<NonNull<Tb>>,
 }
 
@@ -84,8 +88,19 @@ impl Arena {
             used: start_bits(size),
             populated: 0,
             heap: Bump::default(),
+            set: SetId::EMPTY,
             blocks: Vec::new(),
         }
+    }
+
+    /// Whether it has blocks, and they are of this set.
+    fn is_of(&self, set: SetId) -> bool {
+        self.set == set && !self.blocks.is_empty()
+    }
+
+    /// Whether a block of this set may go into it (rule 4).
+    fn takes(&self, set: SetId) -> bool {
+        self.set == set || self.blocks.is_empty()
     }
 
     /// The arena's blocks, dead ones included.
@@ -118,6 +133,7 @@ impl Arena {
         let code = region.execute_base() + at as u64;
         let tb = Tb::new(key, code, len as u32, block, host, &mut self.heap);
         let tb = self.heap.place(tb);
+        self.set = key.set;
         self.blocks.push(tb);
         self.used = start + len;
         if has_code {
@@ -213,6 +229,7 @@ struct Stock {
     /// Arenas with numbers from here on have never been used.
     fresh: usize,
     free: Vec<Arena>,
+    /// Left by their owners, who have gone, or gone over to another set. Oldest first.
     partial: Vec<Arena>,
     /// Oldest first.
     filled: VecDeque<Arena>,
@@ -288,12 +305,15 @@ impl Pool {
         let len = footprint(block, host.as_deref());
         let mut evict = Vec::new();
         let mut slot = owner.slot.lock();
+        if slot.as_ref().is_some_and(|arena| !arena.takes(key.set)) {
+            self.stock.lock().partial.extend(slot.take());
+        }
         let mut start = slot.as_ref().and_then(|arena| arena.place_for(len));
         if start.is_none() && self.holds(len) {
             let mut stock = self.stock.lock();
             stock.filled.extend(slot.take());
-            *slot = self.take(&mut stock, len);
-            evict = self.keep_reserve(&mut stock);
+            *slot = self.take(&mut stock, len, key.set);
+            evict = self.keep_reserve(&mut stock, key.set);
             start = slot.as_ref().and_then(|arena| arena.place_for(len));
         }
         let tb = match (slot.as_mut(), start) {
@@ -309,11 +329,11 @@ impl Pool {
         len <= self.arena_size - overhead
     }
 
-    /// An arena with room for `len` bytes.
-    fn take(&self, stock: &mut Stock, len: usize) -> Option<Arena> {
-        let fits = |arena: &Arena| arena.place_for(len).is_some();
+    /// An arena with room for `len` bytes of a set.
+    fn take(&self, stock: &mut Stock, len: usize, set: SetId) -> Option<Arena> {
+        let fits = |arena: &Arena| arena.takes(set) && arena.place_for(len).is_some();
         if let Some(at) = stock.partial.iter().position(fits) {
-            return Some(stock.partial.swap_remove(at));
+            return Some(stock.partial.remove(at));
         }
         if let Some(arena) = stock.free.pop() {
             return Some(arena);
@@ -335,17 +355,44 @@ impl Pool {
         None
     }
 
-    /// Takes the oldest filled arenas out if the free ones run short (rule 2).
-    fn keep_reserve(&self, stock: &mut Stock) -> Vec<Arena> {
+    /// Takes the oldest filled arenas out if the free ones run short (rule 2). Without filled ones
+    /// it is the turn of what was put away for other sets than `set`.
+    fn keep_reserve(&self, stock: &mut Stock, set: SetId) -> Vec<Arena> {
         let reserve = (self.count / FEW).clamp(1, 8);
         let mut evict = Vec::new();
+        let oldest = |stock: &mut Stock| {
+            stock.filled.pop_front().or_else(|| {
+                let at = stock.partial.iter().position(|arena| !arena.takes(set));
+                at.map(|at| stock.partial.remove(at))
+            })
+        };
         while stock.free.len() + (self.count - stock.fresh) + stock.draining < reserve
-            && let Some(oldest) = stock.filled.pop_front()
+            && let Some(oldest) = oldest(stock)
         {
             stock.draining += 1;
             evict.push(oldest);
         }
         evict
+    }
+
+    /// Takes out all arenas of a set, to be evicted now.
+    pub(crate) fn take_set(&self, set: SetId) -> Vec<Arena> {
+        let slots = self.stock.lock().slots.clone();
+        // Slots first: what is put back meanwhile is found among the others.
+        let held = slots.iter().filter_map(|slot| {
+            let mut slot = slot.lock();
+            slot.take_if(|arena| arena.is_of(set))
+        });
+        let mut taken: Vec<Arena> = held.collect();
+        let mut stock = self.stock.lock();
+        taken.extend(stock.partial.extract_if(.., |arena| arena.is_of(set)));
+        let (of_set, others) = std::mem::take(&mut stock.filled)
+            .into_iter()
+            .partition::<Vec<_>, _>(|arena| arena.is_of(set));
+        stock.filled = others.into();
+        taken.extend(of_set);
+        stock.draining += taken.len();
+        taken
     }
 
     /// Makes an evicted arena free.

@@ -13,7 +13,7 @@ use translate::{Block, GuestCode};
 use crate::arena::{Arena, ArenaCounts, ArenaOwner, Pool};
 use crate::chain::{self, Chains, Token};
 use crate::index::{Index, Inserted};
-use crate::key::Key;
+use crate::key::{Key, SetId};
 use crate::pages::{CodePages, PAGE_SIZE, Pages, Ticket, pages_of};
 use crate::tb::{Kill, Tb};
 
@@ -75,8 +75,10 @@ pub struct Stats {
     pub overtaken: u64,
     /// Blocks killed because their code changed or went away.
     pub invalidated: u64,
-    /// Arenas evicted.
+    /// Arenas evicted because room ran short.
     pub evictions: u64,
+    /// Arenas of sets that nobody runs any more, see [`TbCache::forget_set`].
+    pub forgotten: u64,
     /// Links made.
     pub links: u64,
     /// Insertions without room.
@@ -93,6 +95,7 @@ struct Counters {
     overtaken: AtomicU64,
     invalidated: AtomicU64,
     evictions: AtomicU64,
+    forgotten: AtomicU64,
     links: AtomicU64,
     no_room: AtomicU64,
 }
@@ -189,6 +192,7 @@ impl TbCache {
         let placed = self.pool.place(owner, key, block, host);
         for arena in placed.evict {
             self.evict(arena);
+            self.counters.evictions.fetch_add(1, Relaxed);
         }
         match placed.tb {
             Some(tb) => self.publish(online, code, tb, ticket),
@@ -330,6 +334,19 @@ impl TbCache {
         }
     }
 
+    /// Gives the memory of a set's blocks back, after a grace period of its own: nobody will run them
+    /// again. Whoever still does is sent back by the run loop, and what is inserted of that set beside
+    /// this call stays until it is evicted by age. Gives whether there was anything.
+    pub fn forget_set(&self, set: SetId) -> bool {
+        let arenas = self.pool.take_set(set);
+        let had_any = !arenas.is_empty();
+        for arena in arenas {
+            self.evict(arena);
+            self.counters.forgotten.fetch_add(1, Relaxed);
+        }
+        had_any
+    }
+
     /// Counts and conditions at this moment.
     pub fn stats(&self) -> Stats {
         let counters = &self.counters;
@@ -341,6 +358,7 @@ impl TbCache {
             overtaken: counters.overtaken.load(Relaxed),
             invalidated: counters.invalidated.load(Relaxed),
             evictions: counters.evictions.load(Relaxed),
+            forgotten: counters.forgotten.load(Relaxed),
             links: counters.links.load(Relaxed),
             no_room: counters.no_room.load(Relaxed),
             arenas: self.pool.counts(),
@@ -378,7 +396,6 @@ impl TbCache {
             // The lock is given back in between: others get their turn.
             let _ = self.kill(&mut self.chains.lock(), tb);
         }
-        self.counters.evictions.fetch_add(1, Relaxed);
         // Before `retire`: who has passed the job's grace period sees this. Release: pairs with the
         // Acquire in `retirements`.
         self.retirements

@@ -2,5 +2,6 @@
 
 mod life;
 mod pages;
+mod sets;
 mod stress;
 mod world;

@@ -96,14 +96,27 @@ pub fn translate<'a>(
     page: u64,
     host_code: bool,
 ) -> Option<&'a Tb> {
+    translate_as(cache, online, owner, world, key(page), host_code)
+}
+
+/// The same for a key that is not a plain one.
+pub fn translate_as<'a>(
+    cache: &'a TbCache,
+    online: &'a Participant,
+    owner: &mut ArenaOwner,
+    world: &World,
+    key: Key,
+    host_code: bool,
+) -> Option<&'a Tb> {
     let ticket = cache.ticket();
     let mut bytes = [0; 8];
-    let pc = page * PAGE_SIZE;
+    let pc = key.pc;
+    let page = pc / PAGE_SIZE;
     assert_eq!(cache.watched(world).fetch(pc, &mut bytes), bytes.len());
     let block = block(pc, &bytes);
     let mut host = code(result(page, u64::from_le_bytes(bytes)));
     let translation = Translation {
-        key: key(page),
+        key,
         block: &block,
         host: host_code.then_some(&mut host),
         ticket,
