@@ -9,6 +9,7 @@
 //! sets live side by side, and a set that comes back finds its blocks again.
 
 pub mod abi;
+mod builtin;
 mod callbacks;
 mod called;
 pub mod crash;
@@ -32,6 +33,7 @@ mod table;
 mod tests;
 mod translation;
 
+pub use builtin::{BuiltIn, Shown};
 pub use fill::fill;
 pub use guest::{CodeBounds, Guest, HwResult, Log, NoLog};
 pub use instruments::{Discon, Instruments};

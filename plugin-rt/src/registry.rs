@@ -8,9 +8,9 @@
 
 use std::sync::Arc;
 
-use libloading::os::unix::Library;
 use tb_cache::SetId;
 
+use crate::builtin::Code;
 use crate::callbacks::{Callbacks, List, Simple, Subscriber, TbTrans};
 use crate::lifecycle::Phase;
 use crate::plugin::{Plugin, PluginId};
@@ -30,7 +30,7 @@ struct Entry {
     plugin: Arc<Plugin>,
     phase: Phase,
     /// `None` when it is being closed.
-    library: Option<Library>,
+    code: Option<Code>,
     /// How often what it has put into blocks was to be forgotten.
     generation: u32,
     /// Whether it is in the instrumentation set.
@@ -86,11 +86,11 @@ impl Registry {
         }
     }
 
-    pub(crate) fn add(&mut self, plugin: Arc<Plugin>, library: Library) {
+    pub(crate) fn add(&mut self, plugin: Arc<Plugin>, code: Code) {
         self.entries.push(Entry {
             plugin,
             phase: Phase::Loading,
-            library: Some(library),
+            code: Some(code),
             generation: 0,
             instruments: false,
             reset: None,
@@ -244,10 +244,10 @@ impl Registry {
         }
     }
 
-    /// The library of a plugin that has been told of its end, to be closed.
-    pub(crate) fn gone(&mut self, id: PluginId) -> Option<Library> {
+    /// The code of a plugin that has been told of its end, to be closed.
+    pub(crate) fn gone(&mut self, id: PluginId) -> Option<Code> {
         let entry = self.entry(id).ok()?;
-        entry.phase.gone().then(|| entry.library.take())?
+        entry.phase.gone().then(|| entry.code.take())?
     }
 
     /// Takes a plugin out whose library has been closed.

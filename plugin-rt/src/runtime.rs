@@ -1,6 +1,7 @@
 //! The runtime: what all plugins of the process and all vCPUs share.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -14,6 +15,7 @@ use scoreboard::Areas;
 
 use crate::abi::boards;
 use crate::abi::context::{self, Kind};
+use crate::builtin::{BuiltIn, Code, Own};
 use crate::callbacks::{Callback, Callbacks, List, Simple};
 use crate::called;
 use crate::current;
@@ -143,17 +145,10 @@ impl Runtime {
         let candidate = Candidate::open(&spec.path).map_err(refused)?;
         let (interface, begin) = (candidate.interface, candidate.begin);
         let arguments = Arguments::new(&spec.arguments);
-        let plugin = {
-            let mut registry = self.registry.lock();
-            let id = new_id(&registry);
-            let make = |slot| Arc::new(Plugin::new(id, slot, &spec.path, interface, arguments));
-            let plugin = self
-                .table
-                .insert(make)
-                .ok_or_else(|| refused(Reason::TooMany(MAX_PLUGINS)))?;
-            registry.add(Arc::clone(&plugin), candidate.library);
-            plugin
-        };
+        let make = |id, slot| Plugin::new(id, slot, &spec.path, interface, arguments);
+        let plugin = self
+            .enter(make, candidate.library.into())
+            .map_err(refused)?;
         let id = plugin.id();
         let info = Info::new(self.config.system);
         let begun = self.visit(|| {
@@ -173,6 +168,42 @@ impl Runtime {
         drop(registry);
         self.nudge();
         Ok(id)
+    }
+
+    /// Shows all blocks to a built-in subscriber from now on.
+    pub fn add(&self, built_in: Arc<dyn BuiltIn>) -> Result<PluginId, LoadError> {
+        let own = Own::new(built_in);
+        let (name, subscription) = (OsString::from(own.name()), own.subscription());
+        let make = |id, slot| Plugin::new(id, slot, &name, Own::INTERFACE, Arguments::new(&[]));
+        let entered = self.enter(make, Code::BuiltIn(own));
+        let id = entered
+            .map_err(|reason| LoadError {
+                path: PathBuf::from(&name),
+                reason,
+            })?
+            .id();
+        let mut registry = self.registry.lock();
+        registry.subscribes_to_blocks(id, subscription);
+        registry.installed(id, &self.published);
+        drop(registry);
+        self.nudge();
+        Ok(id)
+    }
+
+    /// Gives a plugin to be an id and a slot, and enters it.
+    fn enter(
+        &self,
+        make: impl FnOnce(PluginId, u16) -> Plugin,
+        code: Code,
+    ) -> Result<Arc<Plugin>, Reason> {
+        let mut registry = self.registry.lock();
+        let id = new_id(&registry);
+        let plugin = self
+            .table
+            .insert(|slot| Arc::new(make(id, slot)))
+            .ok_or(Reason::TooMany(MAX_PLUGINS))?;
+        registry.add(Arc::clone(&plugin), code);
+        Ok(plugin)
     }
 
     /// All translations have been dropped.
@@ -319,8 +350,8 @@ impl Runtime {
         if request == Request::Uninstall {
             called::library_closes();
             // Its destructors may still log something.
-            let library = self.registry.lock().gone(id);
-            context::run_own(plugin.slot(), Kind::Completion, || drop(library));
+            let code = self.registry.lock().gone(id);
+            context::run_own(plugin.slot(), Kind::Completion, || drop(code));
             boards::forget(id);
             let mut registry = self.registry.lock();
             self.table.remove(&plugin);

@@ -1,5 +1,6 @@
 //! What the runtime does with plugins, without a guest.
 
+mod builtin;
 mod collecting;
 mod dispatch;
 mod endings;
