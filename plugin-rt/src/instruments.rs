@@ -9,6 +9,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tb_cache::SetId;
 use translate::escape::{self, Escape};
@@ -73,7 +74,16 @@ impl Instruments {
             return false;
         };
         let before = view.blocks.set;
-        view.blocks.refresh() && view.blocks.set != before
+        let refreshed = view.blocks.refresh();
+        if refreshed {
+            view.blocks.flip.taken();
+        }
+        refreshed && view.blocks.set != before
+    }
+
+    /// When the snapshot was published that blocks go by.
+    pub fn published(&self) -> Option<Instant> {
+        self.view.as_ref().map(|view| view.blocks.flip.at())
     }
 
     /// What blocks are instrumented for.
@@ -90,6 +100,7 @@ impl Instruments {
     pub fn translated(&mut self, block: &Block) -> Wishes {
         let mut wishes = Wishes::new();
         if let Some(view) = &mut self.view {
+            view.blocks.flip.shows_block();
             hooks::plain_blocks(block, |pc, insns| {
                 view.translation.begin(pc, insns);
                 view.show();

@@ -27,6 +27,7 @@ mod rfc2018;
 mod runtime;
 mod set;
 mod sets;
+mod skew;
 mod spec;
 mod table;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use plugin::{Plugin, PluginId, VERSIONS};
 pub use published::{Published, Reader};
 pub use runtime::{Config, Runtime, SystemInfo};
 pub use set::InstrumentationSet;
+pub use skew::Attach;
 pub use spec::{Spec, SpecError, Specs, USAGE};
 pub use translate::escape::Escape;
 pub use translate::hooks::Wishes;

@@ -16,6 +16,7 @@ use crate::lifecycle::Phase;
 use crate::plugin::{Plugin, PluginId};
 use crate::published::Published;
 use crate::sets::{Member, Sets};
+use crate::skew::{Attach, Flip, Record};
 
 /// What vCPUs see.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) callbacks: Callbacks,
     /// What blocks are instrumented for.
     pub(crate) set: SetId,
+    /// Who has seen it, and when.
+    pub(crate) flip: Arc<Flip>,
 }
 
 /// A plugin that is there.
@@ -71,6 +74,9 @@ pub(crate) struct Registry {
     entries: Vec<Entry>,
     callbacks: Callbacks,
     sets: Sets,
+    /// Sets that will never come back, see [`Registry::dead_sets`].
+    dead: Vec<SetId>,
+    last_attach: Option<Record>,
 }
 
 /// No plugin has this id.
@@ -83,6 +89,8 @@ impl Registry {
             entries: Vec::new(),
             callbacks: Callbacks::default(),
             sets: Sets::new(),
+            dead: Vec::new(),
+            last_attach: None,
         }
     }
 
@@ -115,26 +123,53 @@ impl Registry {
             .ok_or(Unknown)
     }
 
-    /// Publishes the present state.
-    pub(crate) fn publish(&mut self, to: &Published<Snapshot>) {
+    /// Publishes the present state. Gives what will be noted about that.
+    pub(crate) fn publish(&mut self, to: &Published<Snapshot>) -> Arc<Flip> {
         let members: Vec<Member> = self
             .entries
             .iter()
             .filter(|entry| entry.instruments && entry.phase == Phase::Live)
             .map(Entry::member)
             .collect();
+        let set = self.sets.id(&members);
+        let flip = Arc::<Flip>::default();
         to.publish(Snapshot {
             callbacks: self.callbacks.clone(),
-            set: self.sets.id(&members),
+            set,
+            flip: Arc::clone(&flip),
         });
+        flip
     }
 
-    /// A plugin has installed itself: now it counts.
-    pub(crate) fn installed(&mut self, id: PluginId, to: &Published<Snapshot>) {
+    /// A plugin has installed itself: now it counts, on all of `vcpus` vCPUs. Gives what will be noted
+    /// about that.
+    pub(crate) fn installed(
+        &mut self,
+        id: PluginId,
+        vcpus: u32,
+        to: &Published<Snapshot>,
+    ) -> Arc<Flip> {
         if let Ok(entry) = self.entry(id) {
             entry.phase.installed();
         }
-        self.publish(to);
+        let flip = self.publish(to);
+        self.last_attach = Some(Record {
+            plugin: id,
+            vcpus,
+            flip: Arc::clone(&flip),
+        });
+        flip
+    }
+
+    /// How the last attachment has come about.
+    pub(crate) fn last_attach(&self) -> Option<Attach> {
+        self.last_attach.as_ref().map(Record::read)
+    }
+
+    /// The sets that no publication will name any more: what was made for them may go after a grace
+    /// period. Given once.
+    pub(crate) fn dead_sets(&mut self) -> Vec<SetId> {
+        std::mem::take(&mut self.dead)
     }
 
     /// Subscribes a plugin that is being loaded to `tb_trans`.
@@ -153,7 +188,7 @@ impl Registry {
         };
         let old = entry.member();
         entry.generation += 1;
-        self.sets.forget(old);
+        self.dead.extend(self.sets.forget(old));
         self.publish(to);
     }
 
@@ -224,7 +259,7 @@ impl Registry {
         let old = entry.member();
         entry.generation += 1;
         entry.instruments = false;
-        self.sets.forget(old);
+        self.dead.extend(self.sets.forget(old));
         self.callbacks.forget(id);
         self.publish(to);
         Ok(true)

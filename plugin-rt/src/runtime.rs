@@ -12,6 +12,7 @@ use std::time::Duration;
 use epoch::sync::{Mutex, MutexGuard};
 use epoch::{Domain, Participant};
 use scoreboard::Areas;
+use tb_cache::SetId;
 
 use crate::abi::boards;
 use crate::abi::context::{self, Kind};
@@ -25,6 +26,7 @@ use crate::misuse::Named;
 use crate::plugin::{Arguments, Plugin, PluginId};
 use crate::published::{Published, Reader};
 use crate::registry::{Registry, Request, Snapshot, Unknown};
+use crate::skew::Attach;
 use crate::spec::Spec;
 use crate::table::{MAX_PLUGINS, Table};
 
@@ -48,6 +50,7 @@ pub struct Config {
 }
 
 type Nudge = Arc<dyn Fn() + Send + Sync>;
+type Forget = Arc<dyn Fn(SetId) + Send + Sync>;
 
 /// How long the end of the process waits for callbacks that are running on other threads.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,6 +63,7 @@ pub struct Runtime {
     domain: Mutex<Arc<Domain>>,
     guest: OnceLock<Arc<dyn Guest>>,
     nudge: Mutex<Option<Nudge>>,
+    forget: Mutex<Option<Forget>>,
     registry: Mutex<Registry>,
     table: Table,
     published: Arc<Published<Snapshot>>,
@@ -91,6 +95,7 @@ impl Runtime {
             domain: Mutex::new(domain),
             guest: OnceLock::new(),
             nudge: Mutex::new(None),
+            forget: Mutex::new(None),
             registry: Mutex::new(Registry::new()),
             table: Table::new(),
             published: Arc::new(Published::new(Snapshot::default())),
@@ -131,12 +136,31 @@ impl Runtime {
         let _ = self.guest.set(guest);
     }
 
+    /// What vCPUs are to run blocks for, from their next quiescent points on.
+    pub fn set(&self) -> SetId {
+        self.published.load().set
+    }
+
     /// How to make every vCPU pass a quiescent point soon. In the child of a fork there is a new way.
     pub fn set_nudge(&self, nudge: impl Fn() + Send + Sync + 'static) {
         *self.nudge.lock() = Some(Arc::new(nudge));
     }
 
-    /// Loads a plugin and lets it install itself.
+    /// How to give back what was made for an instrumentation set that no vCPU runs any more, nor ever
+    /// will. Called by jobs of the domain, so on any thread and wherever it passes a quiescent point. In
+    /// the child of a fork there is a new way.
+    pub fn set_forget(&self, forget: impl Fn(SetId) + Send + Sync + 'static) {
+        *self.forget.lock() = Some(Arc::new(forget));
+    }
+
+    /// How the last load has reached the vCPUs.
+    pub fn last_attach(&self) -> Option<Attach> {
+        self.registry.lock().last_attach()
+    }
+
+    /// Loads a plugin and lets it install itself. That may be at any time, and takes effect at once for
+    /// each vCPU that passes a quiescent point. In a program that runs already, one that will not
+    /// install itself is gone again; before that it stays, to be told of the end.
     pub fn load(&self, spec: &Spec) -> Result<PluginId, LoadError> {
         let refused = |reason| LoadError {
             path: PathBuf::from(&spec.path),
@@ -159,14 +183,16 @@ impl Runtime {
         let mut registry = self.registry.lock();
         if let Err(reason) = begun {
             registry.install_failed(id);
+            drop(registry);
+            if self.runs() {
+                self.uninstall(id);
+            }
             return Err(refused(reason));
         }
         if let Some(functions) = plugin.rfc2018() {
             registry.subscribes_to_blocks(id, functions.subscription());
         }
-        registry.installed(id, &self.published);
-        drop(registry);
-        self.nudge();
+        self.goes_live(registry, id);
         Ok(id)
     }
 
@@ -184,10 +210,24 @@ impl Runtime {
             .id();
         let mut registry = self.registry.lock();
         registry.subscribes_to_blocks(id, subscription);
-        registry.installed(id, &self.published);
+        self.goes_live(registry, id);
+        Ok(id)
+    }
+
+    /// Whether there are vCPUs.
+    fn runs(&self) -> bool {
+        !self.vcpus.lock().is_empty()
+    }
+
+    /// A plugin has installed itself: it counts from now on.
+    fn goes_live(&self, mut registry: MutexGuard<'_, Registry>, id: PluginId) {
+        let vcpus = self.vcpus().len() as u32;
+        let flip = registry.installed(id, vcpus, &self.published);
         drop(registry);
         self.nudge();
-        Ok(id)
+        if vcpus != 0 {
+            self.domain().retire(Box::new(move || flip.settled()));
+        }
     }
 
     /// Gives a plugin to be an id and a slot, and enters it.
@@ -260,6 +300,7 @@ impl Runtime {
             registry,
             self.vcpus.lock(),
             self.nudge.lock(),
+            self.forget.lock(),
             self.domain.lock(),
         )
     }
@@ -309,12 +350,29 @@ impl Runtime {
     ) -> Result<bool, Unknown> {
         let mut registry = self.registry.lock();
         let granted = registry.end(id, request, completion, &self.published)?;
+        let dead = registry.dead_sets();
         drop(registry);
         if granted {
             self.nudge();
             self.retire(id, request);
         }
+        self.retire_sets(dead);
         Ok(granted)
+    }
+
+    /// After a grace period nobody runs blocks of these sets any more. (In the child of a fork there
+    /// are no blocks of before.)
+    fn retire_sets(&self, sets: Vec<SetId>) {
+        if sets.is_empty() {
+            return;
+        }
+        let this = Weak::clone(&self.this);
+        self.domain().retire(Box::new(move || {
+            let forget = this.upgrade().and_then(|this| this.forget.lock().clone());
+            if let Some(forget) = forget {
+                sets.into_iter().for_each(|set| forget(set));
+            }
+        }));
     }
 
     /// After a grace period a plugin's last callback has returned.
@@ -377,8 +435,12 @@ impl Runtime {
 
     /// Blocks are shown to the plugin again.
     pub(crate) fn show_anew(&self, id: PluginId) {
-        self.registry.lock().renew(id, &self.published);
+        let mut registry = self.registry();
+        registry.renew(id, &self.published);
+        let dead = registry.dead_sets();
+        drop(registry);
         self.nudge();
+        self.retire_sets(dead);
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {

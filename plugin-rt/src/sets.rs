@@ -49,9 +49,10 @@ impl Sets {
         id
     }
 
-    /// A member that will never be in a set again.
-    pub(crate) fn forget(&mut self, member: Member) {
-        self.ids.retain(|members, _| !members.contains(&member));
+    /// A member that will never be in a set again; gives the sets that will never come back.
+    pub(crate) fn forget(&mut self, member: Member) -> Vec<SetId> {
+        let gone = self.ids.extract_if(|members, _| members.contains(&member));
+        gone.map(|(_, id)| id).collect()
     }
 }
 
@@ -75,7 +76,8 @@ mod tests {
         assert_ne!(only_a, both);
         assert_eq!(sets.id(&[]), SetId::EMPTY);
         assert_eq!(sets.id(&[a]), only_a);
-        sets.forget(b);
+        assert_eq!(sets.forget(b), [both]);
+        assert_eq!(sets.forget(b), []);
         assert_eq!(sets.id(&[a]), only_a);
         assert_ne!(sets.id(&[a, b]), both);
         assert_ne!(sets.id(&[member(1, 1)]), only_a, "a reset makes it another");
