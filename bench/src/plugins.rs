@@ -20,6 +20,12 @@ struct Watch {
     aim: Option<f64>,
 }
 
+impl Watch {
+    fn is_slow(&self) -> bool {
+        self.spec.0 == "called"
+    }
+}
+
 const fn watch(
     name: &'static str,
     library: &'static str,
@@ -92,7 +98,7 @@ pub fn costs(tools: &Tools, programs: &[Program], options: &Options) -> Result<S
     let _ = writeln!(
         text,
         "\n- {}: {}, Linux {}, load average at the start {}, commit {}\n\
-         - minimum of {} interleaved runs; work {} %",
+         - minimum of {} interleaved runs, of one where every event is called; work {} %",
         environment.date,
         environment.machine,
         environment.kernel,
@@ -125,8 +131,12 @@ fn measure(
     }));
     let mut best: Vec<Option<Times>> = vec![None; commands.len()];
     let mut expected = None;
-    for _ in 0..options.runs {
-        for (command, best) in commands.iter().zip(&mut best) {
+    for round in 0..options.runs {
+        for (at, (command, best)) in commands.iter().zip(&mut best).enumerate() {
+            // What takes ten times as long is measured once.
+            if round != 0 && at.checked_sub(1).is_some_and(|at| WATCHES[at].is_slow()) {
+                continue;
+            }
             let run = process::run(command)?;
             if *expected.get_or_insert_with(|| run.stdout.clone()) != run.stdout {
                 let what = format!("{}: wrong output with {command:?}", program.label());
