@@ -91,6 +91,7 @@ fn engine(
         count_insns: options.count_insns,
         dump,
         plugins,
+        latencies: None,
     }
 }
 

@@ -136,11 +136,6 @@ impl Runtime {
         let _ = self.guest.set(guest);
     }
 
-    /// What vCPUs are to run blocks for, from their next quiescent points on.
-    pub fn set(&self) -> SetId {
-        self.published.load().set
-    }
-
     /// How to make every vCPU pass a quiescent point soon. In the child of a fork there is a new way.
     pub fn set_nudge(&self, nudge: impl Fn() + Send + Sync + 'static) {
         *self.nudge.lock() = Some(Arc::new(nudge));

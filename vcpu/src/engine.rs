@@ -15,6 +15,7 @@ use translate::lanes::Lanes;
 use translate::x86::{self, Runtime, StubCode};
 
 use crate::dump::Dump;
+use crate::latency::Latencies;
 use crate::state::{Kicker, NUDGE, OwnState};
 use crate::stats::{Stats, TscScale, VcpuStats, WORDS};
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub dump: Option<Dump>,
     /// The process's plugins: see [`start_plugins`].
     pub plugins: Option<Arc<Plugins>>,
+    /// Record how long things take. Only one engine at a time may have these.
+    pub latencies: Option<Arc<Latencies>>,
 }
 
 impl fmt::Debug for Config {
@@ -57,6 +60,7 @@ impl fmt::Debug for Config {
             .field("count_insns", &self.count_insns)
             .field("dump", &self.dump)
             .field("plugins", &self.plugins.is_some())
+            .field("latencies", &self.latencies.is_some())
             .finish()
     }
 }
@@ -100,6 +104,7 @@ pub struct Engine {
     areas: Arc<Areas>,
     board: Board,
     plugins: Option<Arc<Plugins>>,
+    latencies: Option<Arc<Latencies>>,
     tsc: TscScale,
 }
 
@@ -110,11 +115,13 @@ impl Engine {
             Some(plugins) => (Arc::clone(plugins.areas()), plugins.domain()),
             None => (areas(), Domain::new()),
         };
-        Engine::with(config, code, areas, domain)
+        let latencies = config.latencies.clone();
+        Engine::with(config, code, areas, domain, latencies)
     }
 
     /// An engine for the child of a fork, in which the vCPU that forked goes on: see
-    /// [`Vcpu::while_forking`](crate::Vcpu::while_forking) and [`Vcpu::adopt`](crate::Vcpu::adopt).
+    /// [`Vcpu::while_forking`](crate::Vcpu::while_forking) and [`Vcpu::adopt`](crate::Vcpu::adopt). It
+    /// records no latencies.
     pub fn after_fork(
         &self,
         config: &Config,
@@ -124,7 +131,7 @@ impl Engine {
         if let Some(plugins) = &config.plugins {
             plugins.after_fork(Arc::clone(&domain));
         }
-        Engine::with(config, code, Arc::clone(&self.areas), domain)
+        Engine::with(config, code, Arc::clone(&self.areas), domain, None)
     }
 
     fn with(
@@ -132,6 +139,7 @@ impl Engine {
         code: Arc<dyn CodePages>,
         areas: Arc<Areas>,
         domain: Arc<Domain>,
+        latencies: Option<Arc<Latencies>>,
     ) -> Result<Arc<Engine>, Error> {
         let stubs = match config.backend {
             Backend::X86_64 if x86::host_supported() => Some(StubCode::assemble()),
@@ -164,6 +172,9 @@ impl Engine {
             Vec::new()
         };
         let board = areas.new_board(8 * WORDS)?;
+        if let Some(latencies) = &latencies {
+            latencies.watch(&domain);
+        }
         let engine = Arc::new(Engine {
             cache: Arc::new(cache),
             domain,
@@ -180,6 +191,7 @@ impl Engine {
             areas,
             board,
             plugins: config.plugins.clone(),
+            latencies,
             tsc: TscScale::start(),
         });
         if let Some(plugins) = &engine.plugins {
@@ -211,6 +223,11 @@ impl Engine {
     /// The process's plugins.
     pub fn plugins(&self) -> Option<&Arc<Plugins>> {
         self.plugins.as_ref()
+    }
+
+    /// How long things take, if that is recorded.
+    pub fn latencies(&self) -> Option<&Arc<Latencies>> {
+        self.latencies.as_ref()
     }
 
     /// What runs blocks.

@@ -6,6 +6,7 @@
 //!           ├─ run          the loop: Find → Enter → Leave
 //!           ├─ translator   misses become blocks (dump: shown on demand)
 //!           ├─ csr          what the loop does itself
+//!           ├─ latency      how long things take, if anybody asks
 //!           └─ state        registers; requests from outside
 //!   host side: fault (SIGSEGV, SIGBUS), guarded (accesses that may fault), thread (gs, signal stack)
 //! ```
@@ -18,6 +19,7 @@ mod dump;
 mod engine;
 pub mod fault;
 pub mod guarded;
+pub mod latency;
 mod memory;
 mod run;
 mod seen;

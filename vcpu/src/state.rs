@@ -17,6 +17,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use scoreboard::{Area, Areas};
 use translate::CpuState;
 
+use crate::latency::Recorder;
+
 /// Somebody outside wants [`Stop::Request`](crate::Stop::Request).
 pub(crate) const KICK: u32 = 1;
 
@@ -26,6 +28,8 @@ pub(crate) const NUDGE: u32 = 2;
 /// A state in memory that several hands have pointers to.
 struct Shared {
     state: NonNull<CpuState>,
+    /// Where to note when a request was made, and when it was taken.
+    latency: Option<Arc<Recorder>>,
     /// Keeps the memory.
     _areas: Arc<Areas>,
 }
@@ -50,7 +54,7 @@ pub(crate) struct OwnState {
 
 impl OwnState {
     /// A new state at the head of `area`.
-    pub(crate) fn new(area: Area) -> OwnState {
+    pub(crate) fn new(area: Area, latency: Option<Arc<Recorder>>) -> OwnState {
         let state = area.head().cast::<CpuState>();
         // SAFETY: the head of an area is zero, ours alone, large enough (`engine::areas`) and aligned
         // to a page.
@@ -61,6 +65,7 @@ impl OwnState {
         let shared = Shared {
             // SAFETY: an area begins at no null pointer.
             state: unsafe { NonNull::new_unchecked(state) },
+            latency,
             _areas: Arc::clone(area.areas()),
         };
         OwnState {
@@ -91,7 +96,11 @@ impl OwnState {
             return 0;
         }
         // Acquire: pairs with the Release in `Kicker::set`.
-        request.swap(0, Acquire)
+        let taken = request.swap(0, Acquire);
+        if let Some(latency) = &self.shared.latency {
+            latency.taken();
+        }
+        taken
     }
 }
 
@@ -128,6 +137,9 @@ impl Kicker {
     }
 
     pub(crate) fn set(&self, bit: u32) {
+        if let Some(latency) = &self.0.latency {
+            latency.kicked();
+        }
         // Release: pairs with the Acquire in `take_requests`.
         self.0.request().fetch_or(bit, Release);
     }

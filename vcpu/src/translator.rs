@@ -12,6 +12,7 @@ use translate::x86::{Emitter, HostCode};
 
 use crate::csr::timestamp;
 use crate::engine::{Backend, Engine};
+use crate::latency::Recorder;
 use crate::seen::Seen;
 use crate::stats::{Count, add};
 
@@ -37,6 +38,8 @@ pub(crate) struct Tools<'a, 'v> {
     pub lanes: Option<&'a Lanes>,
     /// The vCPU's number.
     pub vcpu: u32,
+    /// Where to note how long it takes.
+    pub latency: Option<&'a Recorder>,
 }
 
 /// A translator.
@@ -67,7 +70,15 @@ impl Translator {
         match tools.engine.cache().lookup(tools.online, key) {
             Some(tb) => Ok(tb),
             None if self.is_first_time(&tools, key) => self.decode(&tools, key),
-            None => self.translate(tools, key),
+            None => match tools.latency {
+                None => self.translate(tools, key),
+                Some(latency) => {
+                    let begun = latency.translates();
+                    let result = self.translate(tools, key);
+                    latency.translated(begun);
+                    result
+                }
+            },
         }
     }
 

@@ -16,6 +16,7 @@ use translate::{CpuState, Fault, GuestMemory};
 
 use crate::engine::{Backend, Engine};
 use crate::fault::{self, Context, FaultKind};
+use crate::latency::Recorder;
 use crate::memory::VcpuMemory;
 use crate::state::{Kicker, OwnState};
 use crate::stats::{Count, add, thread_cpu_time};
@@ -48,6 +49,8 @@ pub struct Vcpu<M> {
     pub(crate) arenas: ArenaOwner,
     pub(crate) translator: Translator,
     instruments: Instruments,
+    /// Where it records how long things take.
+    latency: Option<Arc<Recorder>>,
     /// Of the instrumentation set whose blocks run: what the state points to.
     lanes: Option<Arc<Lanes>>,
     /// What [`tb_cache::TbCache::retirements`] said when the jump cache was last known to be good.
@@ -72,7 +75,10 @@ impl<M: VcpuMemory> Vcpu<M> {
         fault::ensure_handlers();
         let area = engine.areas().claim();
         // As for any other memory that the host does not have.
-        let state = OwnState::new(area.expect("memory for a vCPU"));
+        let area = area.expect("memory for a vCPU");
+        let latency = engine.latencies();
+        let latency = latency.map(|latencies| latencies.recorder(area.index()));
+        let state = OwnState::new(area, latency.clone());
         let (participant, arenas) = join(engine, &state);
         let instruments = Instruments::new(engine.plugins(), state.area().index());
         let mut vcpu = Vcpu {
@@ -83,6 +89,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             arenas,
             translator: Translator::new(),
             instruments,
+            latency,
             lanes: None,
             retirements: 0,
             reported: 0,
@@ -129,6 +136,9 @@ impl<M: VcpuMemory> Vcpu<M> {
         }
         self.come_online();
         self.become_current();
+        if let Some(latency) = &self.latency {
+            latency.runs();
+        }
         let context = self.context();
         let current = fault::Current::set(&context);
         let stop = match runtime {
@@ -136,6 +146,9 @@ impl<M: VcpuMemory> Vcpu<M> {
             None => self.run_ops(),
         };
         drop(current);
+        if let Some(latency) = &self.latency {
+            latency.stops(self.state.pc);
+        }
         self.report_executed();
         stop
     }
@@ -152,9 +165,12 @@ impl<M: VcpuMemory> Vcpu<M> {
     /// Does work that may take long, and in which nothing of the cache is used: grace periods do
     /// not wait for this vCPU meanwhile.
     pub fn while_offline<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        self.participant.offline();
+        let left = self.go_offline();
         let result = f();
         self.come_online();
+        if let (Some(latency), Some(left)) = (&self.latency, left) {
+            latency.back(left);
+        }
         result
     }
 
@@ -169,7 +185,7 @@ impl<M: VcpuMemory> Vcpu<M> {
     /// Calls `fork`, which says 0 in the child, with all that vCPUs share held still. In the child
     /// this vCPU is the only one; it then goes on with a new engine ([`Vcpu::adopt`]).
     pub fn while_forking(&mut self, fork: impl FnOnce() -> i32) -> i32 {
-        self.participant.offline();
+        self.go_offline();
         let engine = Arc::clone(&self.engine);
         let mut held = engine.areas().hold();
         let pid = fork();
@@ -204,6 +220,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         std::mem::forget(std::mem::replace(&mut self.engine, Arc::clone(engine)));
         std::mem::forget(std::mem::replace(&mut self.participant, participant));
         std::mem::forget(std::mem::replace(&mut self.arenas, arenas));
+        self.latency = None;
         self.retirements = 0;
         self.state.clear_jump_cache();
         self.install_stubs();
@@ -241,14 +258,30 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 
     fn come_online(&mut self) {
+        if let Some(latency) = &self.latency
+            && !self.participant.is_online()
+        {
+            latency.online(self.state.pc);
+        }
         self.participant.online();
         self.check_retirements();
+    }
+
+    /// Gives when, if that is recorded.
+    fn go_offline(&mut self) -> Option<u64> {
+        let latency = self.latency.as_ref();
+        let left = latency.map(|latency| latency.offline());
+        self.participant.offline();
+        left
     }
 
     /// Holds no reference into the cache at this moment. Gives whether host addresses of blocks are
     /// still good.
     #[inline]
     pub(crate) fn quiesce(&mut self) -> bool {
+        if let Some(latency) = &self.latency {
+            latency.quiescent(self.state.pc);
+        }
         self.participant.quiesce();
         self.check_retirements()
     }
@@ -266,6 +299,9 @@ impl<M: VcpuMemory> Vcpu<M> {
             self.state.clear_jump_cache();
         }
         if refreshed {
+            if let (Some(latency), Some(at)) = (&self.latency, self.instruments.published()) {
+                latency.attached(at);
+            }
             self.use_lanes();
         }
         good
@@ -309,6 +345,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             instruments: &mut self.instruments,
             lanes: self.lanes.as_deref(),
             vcpu: self.state.area().index(),
+            latency: self.latency.as_deref(),
         };
         (&mut self.translator, tools, key)
     }
@@ -321,6 +358,9 @@ impl<M: VcpuMemory> Vcpu<M> {
 
 impl<M> Drop for Vcpu<M> {
     fn drop(&mut self) {
+        if let Some(latency) = &self.latency {
+            latency.offline();
+        }
         self.engine.dismiss(&self.state);
         let counts = self.engine.counts(self.state.area().index());
         add(counts, Count::CpuTime, thread_cpu_time());
@@ -333,6 +373,7 @@ impl<M> Drop for Vcpu<M> {
 /// Makes a vCPU a member of an engine.
 fn join(engine: &Arc<Engine>, state: &OwnState) -> (Participant, ArenaOwner) {
     let participant = engine.domain().register();
+    participant.set_tag(u64::from(state.area().index()));
     engine.enlist(state.kicker());
     (participant, engine.cache().arena_owner())
 }

@@ -8,4 +8,5 @@ mod faults;
 mod flags;
 mod flow;
 mod host;
+mod latency;
 mod world;

@@ -1,0 +1,110 @@
+//! How long vCPUs take: histograms that each vCPU keeps of itself, and reports on one that holds up
+//! everybody's grace periods.
+//!
+//! 1. Without [`Latencies`] in the engine's [`Config`](crate::Config) nothing is recorded and no clock
+//!    is read: what is left is a look at an `Option` where the run loop turns.
+//! 2. A vCPU records on its own thread, into memory of its own ([`buckets`]). Readers take copies and
+//!    are never waited for.
+//! 3. A number's histograms outlive its vCPU, and go on with the next one of that number.
+//! 4. In the child of a fork nothing is recorded any more: a reader there might have held locks.
+
+mod buckets;
+mod recorder;
+mod stall;
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use epoch::Domain;
+use epoch::sync::Mutex;
+
+pub use buckets::Counts;
+pub use stall::{Doing, Stalled};
+
+pub(crate) use recorder::Recorder;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// From one quiescent point to the next, or to going offline: how long a grace period may have to
+    /// wait for this vCPU.
+    Quiescence,
+    /// From a request (a kick, or that somebody waits for a grace period) to its being taken; while
+    /// the vCPU is offline the clock stands.
+    Kick,
+    /// The translation of a block.
+    Translation,
+    /// Away from guest code in a system call that may block, and waiting.
+    Away,
+    /// From the publication of an instrumentation set to this vCPU's going over to it; while the vCPU
+    /// is offline the clock stands.
+    Attach,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 5] = [
+        Kind::Quiescence,
+        Kind::Kick,
+        Kind::Translation,
+        Kind::Away,
+        Kind::Attach,
+    ];
+
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Quiescence => "quiescence",
+            Kind::Kick => "kick",
+            Kind::Translation => "translation",
+            Kind::Away => "away",
+            Kind::Attach => "attach",
+        }
+    }
+}
+
+/// The histograms of one vCPU as of some moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VcpuLatencies([Counts; Kind::ALL.len()]);
+
+impl VcpuLatencies {
+    /// One of them.
+    pub fn of(&self, kind: Kind) -> &Counts {
+        &self.0[kind as usize]
+    }
+}
+
+/// The histograms of all vCPUs. See the module's rules.
+#[derive(Default)]
+pub struct Latencies {
+    /// By number.
+    recorders: Mutex<Vec<Arc<Recorder>>>,
+    /// Whose grace periods [`Latencies::stalled`] looks at.
+    domain: OnceLock<Weak<Domain>>,
+}
+
+impl Latencies {
+    /// For an engine to come.
+    pub fn new() -> Arc<Latencies> {
+        Arc::default()
+    }
+
+    /// The histograms as of now, by vCPU.
+    pub fn vcpus(&self) -> Vec<VcpuLatencies> {
+        let recorders = self.recorders.lock().clone();
+        recorders.iter().map(|recorder| recorder.copy()).collect()
+    }
+
+    /// Where the vCPU of this number records.
+    pub(crate) fn recorder(&self, vcpu: u32) -> Arc<Recorder> {
+        let mut recorders = self.recorders.lock();
+        while recorders.len() <= vcpu as usize {
+            recorders.push(Arc::default());
+        }
+        Arc::clone(&recorders[vcpu as usize])
+    }
+
+    /// The engine's domain. The first one stays.
+    pub(crate) fn watch(&self, domain: &Arc<Domain>) {
+        let _ = self.domain.set(Arc::downgrade(domain));
+    }
+}
