@@ -195,10 +195,16 @@ impl Engine {
             tsc: TscScale::start(),
         });
         if let Some(plugins) = &engine.plugins {
-            let engine = Arc::downgrade(&engine);
+            let nudged = Arc::downgrade(&engine);
             plugins.set_nudge(move || {
-                if let Some(engine) = engine.upgrade() {
+                if let Some(engine) = nudged.upgrade() {
                     engine.nudge();
+                }
+            });
+            let forgetting = Arc::downgrade(&engine);
+            plugins.set_forget(move |set| {
+                if let Some(engine) = forgetting.upgrade() {
+                    engine.forget_set(set);
                 }
             });
         }
@@ -268,7 +274,17 @@ impl Engine {
         self.runtime.is_some() && self.dump.is_none()
     }
 
-    /// The lanes of blocks of `set`. They are given once and for ever, as the blocks may come back.
+    /// No vCPU runs blocks of `set` any more, nor ever will. (One that has been asked to go over to
+    /// another set holds on to the lanes until it has.)
+    fn forget_set(&self, set: SetId) {
+        self.lanes.lock().remove(&set);
+        if self.cache.forget_set(set) {
+            // The memory waits for a grace period.
+            self.nudge();
+        }
+    }
+
+    /// The lanes of blocks of `set`. They are the same as long as there may be such blocks.
     pub(crate) fn lanes(&self, set: SetId) -> Option<Arc<Lanes>> {
         let has_lanes = set != SetId::EMPTY && self.runtime.is_some();
         has_lanes.then(|| Arc::clone(self.lanes.lock().entry(set).or_default()))
