@@ -13,6 +13,7 @@ use plugin_rt::Runtime;
 use vcpu::{Dump, Engine, Stages};
 
 use crate::cli::{Backend, EnvEdit, LogFile, RunOptions};
+use crate::profile::{self, Profile};
 use crate::{fail, plugins, report};
 
 /// `hartscope run`: ends the process as the guest ends; returns only if it could not be started.
@@ -28,6 +29,10 @@ pub fn run(options: RunOptions) -> i32 {
     let plugins = match plugins::load(&options, log_fd) {
         Ok(plugins) => plugins,
         Err(status) => return status,
+    };
+    let profile = match profile(&options, plugins.as_deref()) {
+        Ok(profile) => profile,
+        Err(error) => return fail(&error, 1),
     };
     let guest = linux_user::Options {
         engine: engine(&options, log_fd, plugins),
@@ -53,7 +58,20 @@ pub fn run(options: RunOptions) -> i32 {
         }
         // There is nobody left to tell if this cannot be written.
         let _ = io::stderr().write_all(text.as_bytes());
+        if let Some(Err(error)) = profile.as_ref().map(Profile::finish) {
+            fail(&error, 0);
+        }
     })
+}
+
+/// Begins with the profile, if one is wanted. (Then there is a plugin runtime.)
+fn profile(
+    options: &RunOptions,
+    plugins: Option<&Runtime>,
+) -> Result<Option<Profile>, profile::Error> {
+    let wanted = options.profile.as_ref().zip(plugins);
+    let profile = wanted.map(|(output, runtime)| Profile::start(output, &options.program, runtime));
+    profile.transpose()
 }
 
 /// Runs a guest to its end, reports, and ends like it.

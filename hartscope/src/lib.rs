@@ -5,6 +5,7 @@ mod demo;
 mod guest;
 mod plugin_check;
 mod plugins;
+mod profile;
 mod report;
 
 use std::ffi::OsString;

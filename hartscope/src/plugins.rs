@@ -26,7 +26,7 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Arc<Ru
     for warning in specs.warnings() {
         fail(warning, 0);
     }
-    if specs.specs().is_empty() {
+    if specs.specs().is_empty() && options.profile.is_none() {
         return Ok(None);
     }
     let log = PluginLog::new(options.log.plugin, log_fd).map_err(|error| {

@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use crate::profile;
+
 use super::{Command, OptionSpec, Refused, UsageError, describe, parse_options, value};
 
 /// What runs the blocks.
@@ -90,6 +92,8 @@ pub struct RunOptions {
     pub count_insns: bool,
     /// Print what each vCPU did at the end.
     pub stats: bool,
+    /// Where a profile is written.
+    pub profile: Option<profile::Output>,
     /// The words of the options that go on for a program that the guest executes.
     pub kept_for_exec: Vec<OsString>,
     /// The guest program.
@@ -117,6 +121,7 @@ enum Id {
     Cpu,
     CountInsns,
     Stats,
+    Profile,
     Help,
     Version,
 }
@@ -234,6 +239,14 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         help: "print what each vCPU did at exit",
     },
     OptionSpec {
+        id: Id::Profile,
+        names: &["profile"],
+        value: Some("FILE"),
+        help: "count the instructions of each function and vCPU, and write them to FILE at exit:\n\
+               a table (.txt), folded stacks (.folded) or a flame graph (.svg); %d in it is the\n\
+               process id, and gives programs that the guest executes files of their own",
+    },
+    OptionSpec {
         id: Id::Help,
         names: &["help", "h"],
         value: None,
@@ -286,6 +299,8 @@ impl RunOptions {
             Id::SetEnv | Id::UnsetEnv | Id::Argv0 => return,
             // As in QEMU: the next program is watched if the environment says so.
             Id::Plugin => return,
+            // There is one file for one program.
+            Id::Profile if !profile::Output::is_for_each_process(value) => return,
             // The log goes on where it is.
             Id::LogFile => "append-log",
             _ => spec.names[0],
@@ -335,6 +350,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             Id::Cpu => check_cpu(&value)?,
             Id::CountInsns => options.count_insns = true,
             Id::Stats => options.stats = true,
+            Id::Profile => options.profile = Some(parse_profile(&value)?),
             Id::Help => return Ok(Command::Print(help())),
             Id::Version => return Ok(Command::Print(super::version())),
         }
@@ -358,6 +374,10 @@ pub(super) fn parse_backend(value: &OsStr) -> Result<Backend, UsageError> {
             value.to_string_lossy()
         ))),
     }
+}
+
+fn parse_profile(value: &OsStr) -> Result<profile::Output, UsageError> {
+    profile::Output::new(value).map_err(|error| UsageError::new(error.to_string()))
 }
 
 fn parse_log_items(options: &mut RunOptions, list: &str) -> Result<(), UsageError> {
