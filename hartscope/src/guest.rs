@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::{env, io, process};
 
 use plugin_rt::Runtime;
+use vcpu::latency::Latencies;
 use vcpu::{Dump, Engine, Stages};
 
 use crate::cli::{Backend, EnvEdit, LogFile, RunOptions};
+use crate::latency::{Wanted, Watch};
 use crate::profile::{self, Profile};
-use crate::{fail, plugins, report};
+use crate::{fail, latency, plugins, report};
 
 /// `hartscope run`: ends the process as the guest ends; returns only if it could not be started.
 pub fn run(options: RunOptions) -> i32 {
@@ -34,8 +36,13 @@ pub fn run(options: RunOptions) -> i32 {
         Ok(profile) => profile,
         Err(error) => return fail(&error, 1),
     };
+    let watch = match Watch::start(&wanted_latencies(&options, log_fd)) {
+        Ok(watch) => watch,
+        Err(error) => return fail(&error, 1),
+    };
+    let latencies = watch.as_ref().map(Watch::latencies);
     let guest = linux_user::Options {
-        engine: engine(&options, log_fd, plugins),
+        engine: engine(&options, log_fd, plugins, latencies),
         reexec: reexec_words(&options),
         program: options.program.into(),
         args: [argv0].into_iter().chain(options.args).collect(),
@@ -48,6 +55,9 @@ pub fn run(options: RunOptions) -> i32 {
     };
     let (count_insns, stats) = (options.count_insns, options.stats);
     start(guest, |engine| {
+        if let Some(Err(error)) = watch.map(|watch| watch.finish(engine)) {
+            fail(&error, 1);
+        }
         let mut text = String::new();
         if count_insns {
             text.push_str(&report::instructions(engine));
@@ -55,6 +65,7 @@ pub fn run(options: RunOptions) -> i32 {
         if stats {
             text.push_str(&report::vcpus(engine));
             text.push_str(&report::cache(engine));
+            text.push_str(&latency::table(engine));
         }
         // There is nobody left to tell if this cannot be written.
         let _ = io::stderr().write_all(text.as_bytes());
@@ -89,6 +100,7 @@ fn engine(
     options: &RunOptions,
     log_fd: Option<RawFd>,
     plugins: Option<Arc<Runtime>>,
+    latencies: Option<Arc<Latencies>>,
 ) -> vcpu::Config {
     let stages = Stages {
         in_asm: options.log.in_asm,
@@ -109,7 +121,17 @@ fn engine(
         count_insns: options.count_insns,
         dump,
         plugins,
-        latencies: None,
+        latencies,
+    }
+}
+
+/// What vCPUs are to record.
+fn wanted_latencies(options: &RunOptions, log_fd: Option<RawFd>) -> Wanted<'_> {
+    Wanted {
+        log: options.latency_log.as_deref(),
+        stalls: options.log.stall || options.check_plugins,
+        log_fd,
+        table: options.stats,
     }
 }
 

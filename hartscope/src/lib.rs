@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod guest;
+mod latency;
 mod plugin_check;
 mod plugins;
 mod profile;
@@ -21,6 +22,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Ok(cli::Command::Run(options)) => guest::run(*options),
         Ok(cli::Command::Demo(options)) => demo::run(&options),
         Ok(cli::Command::PluginCheck(file)) => plugin_check::run(&file),
+        Ok(cli::Command::MergeLatency(options)) => latency::merge(&options),
         Ok(cli::Command::Print(text)) => print(&text),
         Err(error) => fail(&error, USAGE_STATUS),
     }

@@ -13,6 +13,7 @@
 
 mod boot;
 mod demo;
+mod merge_latency;
 mod plugin_check;
 mod run;
 mod value;
@@ -22,6 +23,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 pub use demo::DemoOptions;
+pub use merge_latency::MergeOptions;
 pub use run::{Backend, EnvEdit, LogFile, RunOptions};
 
 /// What the user asked for.
@@ -33,6 +35,8 @@ pub enum Command {
     Demo(DemoOptions),
     /// Say whether a library is a plugin, and whether it can be loaded.
     PluginCheck(OsString),
+    /// Add up the latencies of several runs.
+    MergeLatency(MergeOptions),
     /// Print this text on standard output and succeed.
     Print(String),
 }
@@ -154,6 +158,7 @@ usage: hartscope COMMAND [OPTIONS] …
   boot                  run a whole machine (not there yet)
   plugin-check FILE     say which plugin interface a library was built for, what it uses of
                         it, and whether it can be loaded
+  merge-latency LOG…    add up the latency logs of several runs or machines
 
 'hartscope COMMAND --help' lists a command's options.
 ";
@@ -170,6 +175,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageE
         b"demo" => demo::parse(args),
         b"boot" => boot::parse(args),
         b"plugin-check" => plugin_check::parse(args),
+        b"merge-latency" => merge_latency::parse(args),
         b"help" | b"-h" | b"-help" | b"--help" => Ok(Command::Print(OVERVIEW.into())),
         b"version" | b"-V" | b"-version" | b"--version" => Ok(Command::Print(version())),
         _ => Err(UsageError::new(format!(

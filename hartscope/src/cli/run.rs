@@ -45,6 +45,8 @@ pub struct LogItems {
     pub out_asm: bool,
     /// What plugins say.
     pub plugin: bool,
+    /// Who holds grace periods up.
+    pub stall: bool,
 }
 
 /// Where `-D` sends the log.
@@ -94,6 +96,8 @@ pub struct RunOptions {
     pub stats: bool,
     /// Where a profile is written.
     pub profile: Option<profile::Output>,
+    /// Where to write how long things took.
+    pub latency_log: Option<PathBuf>,
     /// The words of the options that go on for a program that the guest executes.
     pub kept_for_exec: Vec<OsString>,
     /// The guest program.
@@ -122,6 +126,7 @@ enum Id {
     CountInsns,
     Stats,
     Profile,
+    LatencyLog,
     Help,
     Version,
 }
@@ -169,6 +174,7 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         names: &["d"],
         value: Some("ITEM,…"),
         help: "log: unimp (calls that are not there), strace, plugin (what plugins say),\n\
+               stall (vCPUs that hold up what waits for all of them),\n\
                in_asm (guest code), op (ops), op_plugin (ops with what plugins ask for),\n\
                op_opt (ops after the passes), out_asm (host code)",
     },
@@ -236,7 +242,14 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         id: Id::Stats,
         names: &["stats"],
         value: None,
-        help: "print what each vCPU did at exit",
+        help: "print what each vCPU did at exit, and how long things took",
+    },
+    OptionSpec {
+        id: Id::LatencyLog,
+        names: &["latency-log"],
+        value: Some("FILE"),
+        help: "write how long things take for each vCPU, each second, as an HdrHistogram\n\
+               interval log (programs that the guest starts are not in it)",
     },
     OptionSpec {
         id: Id::Profile,
@@ -301,6 +314,8 @@ impl RunOptions {
             Id::Plugin => return,
             // There is one file for one program.
             Id::Profile if !profile::Output::is_for_each_process(value) => return,
+            // It would be overwritten.
+            Id::LatencyLog => return,
             // The log goes on where it is.
             Id::LogFile => "append-log",
             _ => spec.names[0],
@@ -351,6 +366,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             Id::CountInsns => options.count_insns = true,
             Id::Stats => options.stats = true,
             Id::Profile => options.profile = Some(parse_profile(&value)?),
+            Id::LatencyLog => options.latency_log = Some(value.into()),
             Id::Help => return Ok(Command::Print(help())),
             Id::Version => return Ok(Command::Print(super::version())),
         }
@@ -390,11 +406,12 @@ fn parse_log_items(options: &mut RunOptions, list: &str) -> Result<(), UsageErro
             "op_opt" => options.log.op_opt = true,
             "out_asm" => options.log.out_asm = true,
             "plugin" => options.log.plugin = true,
+            "stall" => options.log.stall = true,
             "strace" => options.strace = true,
             _ => {
                 return Err(UsageError::new(format!(
-                    "unknown log item: -d {item}: there are unimp, strace, plugin, in_asm, op, \
-                     op_plugin, op_opt, out_asm"
+                    "unknown log item: -d {item}: there are unimp, strace, plugin, stall, in_asm, \
+                     op, op_plugin, op_opt, out_asm"
                 )));
             }
         }

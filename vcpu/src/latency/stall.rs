@@ -49,7 +49,7 @@ impl Doing {
 impl fmt::Display for Stalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.doing {
-            Doing::Stopped => "in a system call or a signal of the guest",
+            Doing::Stopped => "in a system call, a signal, or a callback about them",
             Doing::Running => "in guest code or in a plugin's callback",
             Doing::Translating => "translating, or in the plugin that is shown the block",
         };

@@ -1,0 +1,80 @@
+//! Percentiles, a row for each vCPU.
+
+use std::fmt::Write;
+
+use hdrhistogram::Histogram;
+
+/// What one vCPU has recorded of one kind.
+pub struct Row {
+    pub kind: String,
+    pub vcpu: String,
+    /// In nanoseconds.
+    pub histogram: Histogram<u64>,
+}
+
+const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
+
+/// The rows under a headline, in microseconds.
+pub fn print(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.kind.len()).max();
+    let width = width
+        .unwrap_or_default()
+        .max("latency (µs)".chars().count());
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "{:width$} {:>4} {:>10}",
+        "latency (µs)", "vcpu", "count"
+    );
+    for percentile in PERCENTILES {
+        let _ = write!(text, " {:>10}", format!("p{percentile}"));
+    }
+    let _ = writeln!(text, " {:>10}", "max");
+    for Row {
+        kind,
+        vcpu,
+        histogram,
+    } in rows
+    {
+        let _ = write!(text, "{kind:width$} {vcpu:>4} {:>10}", histogram.len());
+        let percentiles = PERCENTILES.map(|percentile| histogram.value_at_percentile(percentile));
+        for value in percentiles.into_iter().chain([histogram.max()]) {
+            let _ = write!(text, " {:>10.1}", value as f64 / 1e3);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_stand_under_their_names() {
+        let mut histogram = Histogram::new(2).expect("two digits are possible");
+        for value in 1..=1000_u64 {
+            histogram.record(1000 * value).expect("it resizes");
+        }
+        let row = Row {
+            kind: "kick".into(),
+            vcpu: "3".into(),
+            histogram,
+        };
+        let text = print(&[row]);
+        let words: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            words[0][3..],
+            ["count", "p50", "p90", "p99", "p99.9", "p99.99", "max"]
+        );
+        assert_eq!(words[1][..3], ["kick", "3", "1000"]);
+        let median: f64 = words[1][3].parse().expect("a number");
+        assert!((495.0..=505.0).contains(&median), "{median}");
+        let lengths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(lengths[0], lengths[1]);
+    }
+}
