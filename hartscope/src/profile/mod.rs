@@ -12,6 +12,7 @@ mod counters;
 mod names;
 mod places;
 mod rows;
+mod symbols;
 mod write;
 
 use std::ffi::{OsStr, OsString};

@@ -1,6 +1,5 @@
 //! Names as people read them. They come out of files that may say anything.
 
-use std::ffi::CStr;
 use std::fmt::{self, Write};
 
 use cpp_demangle::{DemangleOptions, Symbol};
@@ -9,8 +8,8 @@ use cpp_demangle::{DemangleOptions, Symbol};
 const LIMIT: usize = 1024;
 
 /// A symbol's name, demangled if it is C++'s or Rust's.
-pub fn readable(symbol: &CStr) -> String {
-    let symbol = symbol.to_string_lossy();
+pub fn readable(symbol: &[u8]) -> String {
+    let symbol = String::from_utf8_lossy(symbol);
     let name = rust(&symbol).or_else(|| cpp(&symbol));
     printable(name.as_deref().unwrap_or(&symbol))
 }
@@ -63,29 +62,26 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_source() {
-        assert_eq!(readable(c"main"), "main");
-        assert_eq!(readable(c"_ZN3foo3barEi"), "foo::bar(int)");
+        assert_eq!(readable(b"main"), "main");
+        assert_eq!(readable(b"_ZN3foo3barEi"), "foo::bar(int)");
         assert_eq!(
-            readable(c"_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE"),
+            readable(b"_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE"),
             "core::fmt::Write::write_fmt"
         );
-        assert_eq!(readable(c"_RNvC6_123foo3bar"), "123foo::bar");
+        assert_eq!(readable(b"_RNvC6_123foo3bar"), "123foo::bar");
     }
 
     #[test]
     fn hostile_names_stay_short_and_on_one_line() {
-        assert_eq!(readable(c"a\nb\x1b[31m"), "a\u{fffd}b\u{fffd}[31m");
-        assert_eq!(readable(c"_Znonsense"), "_Znonsense");
-        let long = format!("{}\0", "é".repeat(LIMIT));
-        let long = CStr::from_bytes_with_nul(long.as_bytes()).expect("it ends there");
-        assert_eq!(readable(long).len(), LIMIT);
+        assert_eq!(readable(b"a\nb\x1b[31m"), "a\u{fffd}b\u{fffd}[31m");
+        assert_eq!(readable(b"_Znonsense"), "_Znonsense");
+        let long = "é".repeat(LIMIT);
+        assert_eq!(readable(long.as_bytes()).len(), LIMIT);
         // Each pair doubles what it stands for.
         let mut bomb = String::from("_Z1fI1A1AE");
         for level in 0..30 {
             bomb.push_str(&format!("S{}_S{}_", level, level));
         }
-        bomb.push('\0');
-        let bomb = CStr::from_bytes_with_nul(bomb.as_bytes()).expect("it ends there");
-        assert!(readable(bomb).len() <= LIMIT);
+        assert!(readable(bomb.as_bytes()).len() <= LIMIT);
     }
 }
