@@ -127,17 +127,22 @@ fn logs_that_are_none_are_refused_in_one_line() {
     }
 }
 
-/// A plugin whose first callback takes its time while it wants to be uninstalled.
-fn slow_plugin() -> PathBuf {
-    let source = common::scratch().join("slow.c");
-    fs::write(
-        &source,
-        r#"
+/// A plugin that wants to be uninstalled by its first callback, which takes `seconds`.
+fn leaving_plugin(name: &str, seconds: &str) -> PathBuf {
+    let source = common::scratch().join(format!("{name}.c"));
+    fs::write(&source, LEAVING).expect("scratch is writable");
+    let pause = format!("-DPAUSE={seconds}");
+    let flags = ["-DQEMU_PLUGIN_API_VERSION=4", &pause];
+    common::plugins::library(&source, name, &flags)
+}
+
+const LEAVING: &str = r#"
 #include <qemu-plugin.h>
 #include <stdio.h>
 #include <unistd.h>
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 static void gone(qemu_plugin_id_t id) { }
+static void tb_trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) { }
 static void syscall_cb(qemu_plugin_id_t id, unsigned int vcpu, int64_t num, uint64_t a,
                        uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f,
                        uint64_t g, uint64_t h)
@@ -146,20 +151,17 @@ static void syscall_cb(qemu_plugin_id_t id, unsigned int vcpu, int64_t num, uint
     if (!begun) {
         begun = 1;
         qemu_plugin_uninstall(id, gone);
-        usleep(2500000);
+        usleep(PAUSE * 1000000);
     }
 }
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                            int argc, char **argv)
 {
     qemu_plugin_register_vcpu_syscall_cb(id, syscall_cb);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, tb_trans);
     return 0;
 }
-"#,
-    )
-    .expect("scratch is writable");
-    common::plugins::library(&source, "slow", &["-DQEMU_PLUGIN_API_VERSION=4"])
-}
+"#;
 
 fn stalls(plugin: &Path, option: &[&str]) -> Vec<String> {
     let plugin = plugin.to_str().expect("the path is ASCII");
@@ -174,7 +176,7 @@ fn stalls(plugin: &Path, option: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_vcpu_that_holds_others_up_is_named() {
-    let plugin = slow_plugin();
+    let plugin = leaving_plugin("slow", "2.5");
     assert_eq!(stalls(&plugin, &[]), [""; 0]);
     let lines = stalls(&plugin, &["-d", "stall"]);
     let [line] = lines.as_slice() else {
@@ -192,4 +194,13 @@ fn a_vcpu_that_holds_others_up_is_named() {
         .and_then(|(_, rest)| rest.split_once(' '))
         .and_then(|(pc, _)| u64::from_str_radix(pc, 16).ok());
     assert!(pc.is_some_and(|pc| DEMO_TEXT.contains(&pc)), "{line}");
+}
+
+#[test]
+fn going_over_to_another_set_is_measured() {
+    let plugin = leaving_plugin("quick", "0");
+    let plugin = plugin.to_str().expect("the path is ASCII");
+    let outcome = hartscope(&["run", "--plugin", plugin, "--stats", &demo_guest(), "1"]);
+    let numbers = assert_row(&outcome.stderr_text(), "attach", "0");
+    assert_eq!(numbers[0], 1.0, "{numbers:?}");
 }

@@ -25,8 +25,8 @@ pub(crate) use recorder::Recorder;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// From one quiescent point to the next, or to going offline: how long a grace period may have to
-    /// wait for this vCPU.
+    /// From one quiescent point to the next, or to going offline. (A vCPU that computes passes none
+    /// until somebody asks for one, which is a request like any other: see [`Kind::Kick`].)
     Quiescence,
     /// From a request (a kick, or that somebody waits for a grace period) to its being taken; while
     /// the vCPU is offline the clock stands.
