@@ -87,6 +87,17 @@ impl Runtime {
         runtime
     }
 
+    /// A runtime for a model, which makes many.
+    #[cfg(hartscope_loom)]
+    pub fn for_model(areas: Arc<Areas>, domain: Arc<Domain>) -> Arc<Runtime> {
+        let config = Config {
+            system: None,
+            log: Arc::new(crate::NoLog),
+            check: false,
+        };
+        Runtime::new(config, areas, domain)
+    }
+
     pub(crate) fn new(config: Config, areas: Arc<Areas>, domain: Arc<Domain>) -> Arc<Runtime> {
         Arc::new_cyclic(|this| Runtime {
             this: Weak::clone(this),

@@ -207,10 +207,11 @@ pub struct ArenaOwner {
 
 impl Drop for ArenaOwner {
     fn drop(&mut self) {
-        let arena = self.slot.lock().take();
+        // Both at once: who looks for a set's arenas finds this one in one place or the other.
+        let mut slot = self.slot.lock();
         let mut stock = self.pool.stock.lock();
-        stock.slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
-        stock.partial.extend(arena);
+        stock.slots.retain(|other| !Arc::ptr_eq(other, &self.slot));
+        stock.partial.extend(slot.take());
     }
 }
 

@@ -7,7 +7,7 @@ use epoch::sync::Mutex;
 use epoch::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use epoch::{Domain, Participant};
 use tb_cache::{
-    ArenaOwner, CodePages, Config, Insert, Key, PAGE_SIZE, Tb, TbCache, Translation, Watch,
+    ArenaOwner, CodePages, Config, Insert, Key, PAGE_SIZE, SetId, Tb, TbCache, Translation, Watch,
 };
 use translate::ops::{Exit, GuestRange, Op, SunkRange};
 use translate::x86::{HostCode, Site};
@@ -94,6 +94,7 @@ impl World {
             arenas: self.cache.arena_owner(),
             world: Arc::clone(self),
             participant,
+            set: SetId::EMPTY,
         }
     }
 
@@ -168,12 +169,22 @@ impl CodePages for World {
 pub struct Vcpu {
     world: Arc<World>,
     pub participant: Participant,
+    /// What blocks are instrumented for.
+    pub set: SetId,
     arenas: ArenaOwner,
 }
 
 impl Vcpu {
     pub fn lookup(&self, page: u64) -> Option<&Tb> {
-        self.world.cache.lookup(&self.participant, key(page))
+        self.world.cache.lookup(&self.participant, self.key(page))
+    }
+
+    /// What a page's block is found by in the vCPU's set.
+    pub fn key(&self, page: u64) -> Key {
+        Key {
+            set: self.set,
+            ..key(page)
+        }
     }
 
     /// Translates a page's block and inserts it.
@@ -187,7 +198,7 @@ impl Vcpu {
         let block = block(page, pages, &code, kind);
         let mut host = host_code();
         let translation = Translation {
-            key: key(page),
+            key: self.key(page),
             block: &block,
             host: (kind == Kind::Code).then_some(&mut host),
             ticket,
