@@ -34,7 +34,7 @@ pub fn run(options: &DemoOptions) -> i32 {
         },
         ..linux_user::Options::default()
     };
-    start(guest, |engine| {
+    start(guest, None, |engine| {
         // The guest's status is what counts; its output has been printed.
         let _ = print(&format!("\n{}", report::vcpus(engine)));
     })

@@ -9,14 +9,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::{env, io, process};
 
+use linux_user::Remote;
 use plugin_rt::Runtime;
 use vcpu::latency::Latencies;
 use vcpu::{Dump, Engine, Stages};
 
 use crate::cli::{Backend, EnvEdit, LogFile, RunOptions};
+use crate::control::{self, Control};
 use crate::latency::{Wanted, Watch};
+use crate::plugins::{self, Loaded};
 use crate::profile::{self, Profile};
-use crate::{fail, latency, plugins, report};
+use crate::{fail, latency, report};
 
 /// `hartscope run`: ends the process as the guest ends; returns only if it could not be started.
 pub fn run(options: RunOptions) -> i32 {
@@ -32,7 +35,11 @@ pub fn run(options: RunOptions) -> i32 {
         Ok(plugins) => plugins,
         Err(status) => return status,
     };
-    let profile = match profile(&options, plugins.as_deref()) {
+    let (runtime, plugins) = match plugins {
+        None => (None, Vec::new()),
+        Some(Loaded { runtime, plugins }) => (Some(runtime), plugins),
+    };
+    let profile = match profile(&options, runtime.as_deref()) {
         Ok(profile) => profile,
         Err(error) => return fail(&error, 1),
     };
@@ -40,9 +47,22 @@ pub fn run(options: RunOptions) -> i32 {
         Ok(watch) => watch,
         Err(error) => return fail(&error, 1),
     };
+    // Last: whoever gives up from here on takes the socket away again.
+    let remote = Remote::default();
+    let control = match &runtime {
+        None => Ok(None),
+        Some(runtime) => {
+            let runtime = Arc::clone(runtime);
+            control::start(&options.control, remote.clone(), runtime, plugins)
+        }
+    };
+    let control = match control {
+        Ok(control) => control,
+        Err(error) => return fail(&error, 1),
+    };
     let latencies = watch.as_ref().map(Watch::latencies);
     let guest = linux_user::Options {
-        engine: engine(&options, log_fd, plugins, latencies),
+        engine: engine(&options, log_fd, runtime, latencies),
         reexec: reexec_words(&options),
         program: options.program.into(),
         args: [argv0].into_iter().chain(options.args).collect(),
@@ -52,9 +72,10 @@ pub fn run(options: RunOptions) -> i32 {
         strace: options.strace,
         log_unimp: options.log.unimp,
         log_fd,
+        remote,
     };
     let (count_insns, stats) = (options.count_insns, options.stats);
-    start(guest, |engine| {
+    start(guest, control, |engine| {
         if let Some(Err(error)) = watch.map(|watch| watch.finish(engine)) {
             fail(&error, 1);
         }
@@ -86,8 +107,16 @@ fn profile(
 }
 
 /// Runs a guest to its end, reports, and ends like it.
-pub fn start(options: linux_user::Options, report: impl FnOnce(&Engine)) -> i32 {
-    match linux_user::run(options) {
+pub fn start(
+    options: linux_user::Options,
+    control: Option<Control>,
+    report: impl FnOnce(&Engine),
+) -> i32 {
+    let ended = linux_user::run(options);
+    if let Some(control) = control {
+        control.end();
+    }
+    match ended {
         Ok(ended) => {
             report(&ended.engine);
             ended.status.terminate()

@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, FromRawFd, RawFd};
 use std::sync::Arc;
 
-use plugin_rt::{Log, Runtime, SpecError, Specs};
+use plugin_rt::{Log, PluginId, Runtime, Spec, SpecError, Specs};
 
 use crate::cli::RunOptions;
 use crate::{fail, print};
@@ -16,8 +16,17 @@ use crate::{fail, print};
 /// One more plugin, which is loaded first.
 const ENVIRONMENT: &str = "QEMU_PLUGIN";
 
-/// Loads the plugins. The error is the exit status of a hartscope that is done, which has said why.
-pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Arc<Runtime>>, i32> {
+/// A runtime and the plugins that are in it, in order.
+pub struct Loaded {
+    /// The process's.
+    pub runtime: Arc<Runtime>,
+    /// The plugins.
+    pub plugins: Vec<(PluginId, Spec)>,
+}
+
+/// Loads the plugins. There is a runtime also if more may come later. The error is the exit status of a
+/// hartscope that is done, which has said why.
+pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Loaded>, i32> {
     let specs =
         specs(env::var_os(ENVIRONMENT).as_deref(), options).map_err(|error| match error {
             SpecError::Help => print(&format!("{error}\n")),
@@ -26,7 +35,7 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Arc<Ru
     for warning in specs.warnings() {
         fail(warning, 0);
     }
-    if specs.specs().is_empty() && options.profile.is_none() {
+    if specs.specs().is_empty() && !options.control.is_any() && options.profile.is_none() {
         return Ok(None);
     }
     let log = PluginLog::new(options.log.plugin, log_fd).map_err(|error| {
@@ -40,12 +49,14 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Arc<Ru
         log: Arc::new(log),
         check: options.check_plugins,
     });
+    let mut plugins = Vec::new();
     for spec in specs.specs() {
-        if let Err(error) = runtime.load(spec) {
-            return Err(fail(&error, 1));
+        match runtime.load(spec) {
+            Ok(id) => plugins.push((id, spec.clone())),
+            Err(error) => return Err(fail(&error, 1)),
         }
     }
-    Ok(Some(runtime))
+    Ok(Some(Loaded { runtime, plugins }))
 }
 
 /// What is to be loaded, in order.

@@ -20,6 +20,7 @@ pub mod futex;
 pub mod mm;
 mod plugins;
 pub mod process;
+pub mod remote;
 mod robust;
 pub mod signal;
 pub mod strace;
@@ -29,6 +30,7 @@ pub mod wait;
 
 pub use errno::{Errno, SysResult};
 pub use process::{Ended, Error, ExitStatus, Options, Process, own_descriptor, run};
+pub use remote::Remote;
 pub use thread::Thread;
 
 /// Arguments of a system call: a0–a5.

@@ -13,6 +13,7 @@ use crate::exec::load::{self, LoadError, Start};
 use crate::mm::AddressSpace;
 use crate::plugins::gate::{Closed, Gate, Outside};
 use crate::plugins::guest::Observed;
+use crate::remote::{GuestThread, Pause, Remote};
 use crate::signal::{self, Actions};
 use crate::syscall;
 use crate::thread::{End, Thread};
@@ -57,6 +58,8 @@ pub struct Options {
     /// which it appends `-0 ARGV0 PROGRAM ARGS…`. Without `-E`/`-U`: the guest gives the
     /// environment.
     pub reexec: Vec<OsString>,
+    /// By which others reach the process.
+    pub remote: Remote,
 }
 
 /// Moves a file out of the guest's way: among the descriptors that are ours and stay open for ever.
@@ -151,6 +154,8 @@ pub struct Process {
     pub(crate) borrowed_memory: bool,
     /// Closed while a thread forks.
     pub(crate) gate: Gate,
+    /// Whether threads are to stand still.
+    pub(crate) pause: Pause,
     exiting: AtomicBool,
     life: Mutex<Life>,
     changed: Condvar,
@@ -159,7 +164,9 @@ pub struct Process {
 /// Who is alive, and how it ended.
 #[derive(Default)]
 struct Life {
-    threads: BTreeMap<i32, (Kicker, Outside)>,
+    threads: BTreeMap<i32, Member>,
+    /// Whether nobody who is no guest thread is about to call plugins.
+    helper: Option<Outside>,
     /// Once it is known.
     status: Option<ExitStatus>,
     /// What the leader called `exit` with.
@@ -170,6 +177,13 @@ struct Life {
     ended_by: Option<i32>,
     /// Plugins have nothing left to do.
     last_callbacks_done: bool,
+}
+
+/// A thread, as others see it.
+struct Member {
+    vcpu: u32,
+    kicker: Kicker,
+    outside: Outside,
 }
 
 /// How a thread's end looks to the process.
@@ -196,6 +210,7 @@ impl Process {
             sigreturn: self.sigreturn,
             borrowed_memory,
             gate: Gate::default(),
+            pause: Pause::default(),
             exiting: AtomicBool::new(false),
             life: Mutex::default(),
             changed: Condvar::new(),
@@ -203,9 +218,14 @@ impl Process {
     }
 
     /// A thread begins.
-    pub(crate) fn add_thread(&self, tid: i32, kicker: Kicker, outside: Outside) {
+    pub(crate) fn add_thread(&self, tid: i32, vcpu: u32, kicker: Kicker, outside: Outside) {
         let mut life = self.life();
-        life.threads.insert(tid, (kicker, outside));
+        let member = Member {
+            vcpu,
+            kicker,
+            outside,
+        };
+        life.threads.insert(tid, member);
         life.running += 1;
     }
 
@@ -261,21 +281,78 @@ impl Process {
 
     /// Ends all threads. The first status counts.
     pub(crate) fn begin_exit(&self, caller: i32, status: ExitStatus) {
-        let mut life = self.life();
+        self.exit(self.life(), caller, |tid| tid != caller, status);
+    }
+
+    /// The same for somebody who is none of the threads.
+    pub(crate) fn exit_by_order(&self, status: ExitStatus) {
+        let life = self.life();
+        // One of them has to do what comes last.
+        let Some(&last) = life.threads.keys().next() else {
+            return;
+        };
+        self.exit(life, last, |_| true, status);
+    }
+
+    fn exit(
+        &self,
+        mut life: MutexGuard<'_, Life>,
+        ended_by: i32,
+        is_to_be_told: impl Fn(i32) -> bool,
+        status: ExitStatus,
+    ) {
         if life.status.is_some() {
             return;
         }
         life.status = Some(status);
-        life.ended_by = Some(caller);
+        life.ended_by = Some(ended_by);
         // Release: whoever is kicked sees the flag (`is_exiting`).
         self.exiting.store(true, Ordering::Release);
-        for (&tid, (kicker, _)) in &life.threads {
-            if tid != caller {
-                kicker.kick();
+        for (&tid, member) in &life.threads {
+            if is_to_be_told(tid) {
+                member.kicker.kick();
                 signal::kick(tid);
             }
         }
         self.changed.notify_all();
+        self.pause.look_again();
+    }
+
+    /// Makes all threads look around soon. Host calls are not interrupted.
+    pub(crate) fn kick_all(&self) {
+        for member in self.life().threads.values() {
+            member.kicker.kick();
+        }
+    }
+
+    /// Whether each thread stands still or is in a host call.
+    pub(crate) fn all_are_outside(&self) -> bool {
+        let life = self.life();
+        let mut members = life.threads.values();
+        members.all(|member| member.outside.is_outside())
+    }
+
+    /// The threads, by vCPU.
+    pub(crate) fn list_threads(&self) -> Vec<GuestThread> {
+        let life = self.life();
+        let threads = life.threads.iter().map(|(&tid, member)| GuestThread {
+            vcpu: member.vcpu,
+            tid,
+        });
+        let mut threads: Vec<GuestThread> = threads.collect();
+        threads.sort_unstable_by_key(|thread| thread.vcpu);
+        threads
+    }
+
+    /// For one thread at a time, which is no guest's: whoever forks waits for what it does.
+    pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> R {
+        let own = Outside::default();
+        own.go_outside();
+        self.life().helper = Some(own.clone());
+        self.gate.come_back(&own);
+        let result = work();
+        own.go_outside();
+        result
     }
 
     /// For the leader, which has ended: waits for the end of the process.
@@ -326,13 +403,11 @@ impl Process {
         self.engine.plugins()?;
         Some(self.gate.close(own, || {
             let life = self.life();
-            let threads = life.threads.values();
-            threads
-                .map(|(kicker, outside)| {
-                    kicker.kick();
-                    outside.clone()
-                })
-                .collect()
+            let threads = life.threads.values().map(|member| {
+                member.kicker.kick();
+                member.outside.clone()
+            });
+            threads.chain(life.helper.clone()).collect()
         }))
     }
 
@@ -408,10 +483,12 @@ fn start(options: Options) -> Result<Thread, Error> {
         sigreturn,
         borrowed_memory: false,
         gate: Gate::default(),
+        pause: Pause::default(),
         exiting: AtomicBool::new(false),
         life: Mutex::default(),
         changed: Condvar::new(),
     });
+    process.options.remote.attach(&process);
     name_thread(&process.options.program);
     Ok(Thread::leader(process, pc, sp))
 }

@@ -83,13 +83,17 @@ impl Thread {
     pub(crate) fn begin(&mut self) {
         signal::init_thread(&self.signals.mailbox);
         let outside = self.outside.clone();
+        let vcpu = self.vcpu.state().vcpu_index;
         self.process
-            .add_thread(self.tid, self.vcpu.kicker(), outside);
+            .add_thread(self.tid, vcpu, self.vcpu.kicker(), outside);
     }
 
     /// Runs guest code until the thread ends.
     pub(crate) fn run(&mut self) {
         loop {
+            if self.process.pause.is_wanted() {
+                self.stand_still();
+            }
             self.deliver_signals();
             if self.end.is_some() {
                 return;

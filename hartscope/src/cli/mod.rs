@@ -16,6 +16,7 @@ mod demo;
 mod merge_latency;
 mod plugin_check;
 mod run;
+mod target;
 mod value;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 pub use demo::DemoOptions;
 pub use merge_latency::MergeOptions;
 pub use run::{Backend, EnvEdit, LogFile, RunOptions};
+pub use target::{Action, TargetOptions};
 
 /// What the user asked for.
 #[derive(Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub enum Command {
     Demo(DemoOptions),
     /// Say whether a library is a plugin, and whether it can be loaded.
     PluginCheck(OsString),
+    /// Talk to a guest that is running already.
+    Target(TargetOptions),
     /// Add up the latencies of several runs.
     MergeLatency(MergeOptions),
     /// Print this text on standard output and succeed.
@@ -160,6 +164,14 @@ usage: hartscope COMMAND [OPTIONS] …
                         it, and whether it can be loaded
   merge-latency LOG…    add up the latency logs of several runs or machines
 
+for a guest that is running, by its process id or its control socket:
+
+  attach TARGET FILE    load a plugin
+  detach TARGET ID      unload a plugin
+  reset TARGET ID       let a plugin begin anew
+  plugins TARGET        list the plugins
+  stats TARGET          say what its vCPUs have done so far
+
 'hartscope COMMAND --help' lists a command's options.
 ";
 
@@ -175,6 +187,11 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageE
         b"demo" => demo::parse(args),
         b"boot" => boot::parse(args),
         b"plugin-check" => plugin_check::parse(args),
+        b"attach" => target::parse("attach", args),
+        b"detach" => target::parse("detach", args),
+        b"reset" => target::parse("reset", args),
+        b"plugins" => target::parse("plugins", args),
+        b"stats" => target::parse("stats", args),
         b"merge-latency" => merge_latency::parse(args),
         b"help" | b"-h" | b"-help" | b"--help" => Ok(Command::Print(OVERVIEW.into())),
         b"version" | b"-V" | b"-version" | b"--version" => Ok(Command::Print(version())),
@@ -192,6 +209,7 @@ fn version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Wish;
 
     fn parse_words(line: &str) -> Result<Command, UsageError> {
         parse(line.split_whitespace().map(OsString::from))
@@ -267,6 +285,32 @@ mod tests {
         assert!(refusal("plugin-check").contains("no file"));
         assert!(refusal("plugin-check a b").contains("unexpected argument: b"));
         assert!(refusal("plugin-check -x a").contains("unknown option: -x"));
+    }
+
+    #[test]
+    fn commands_for_a_running_guest_name_it_first() {
+        assert_eq!(
+            parse_words("attach --json 17 a.so,x=1"),
+            Ok(Command::Target(TargetOptions {
+                action: Action::Attach("a.so,x=1".into()),
+                target: "17".into(),
+                json: true,
+            }))
+        );
+        assert!(refusal("detach 17").contains("no plugin's number"));
+        assert!(refusal("reset 17 a.so").contains("bad number: a.so"));
+        assert!(refusal("plugins").contains("no target"));
+        assert!(refusal("stats 17 18").contains("unexpected argument: 18"));
+    }
+
+    #[test]
+    fn a_program_that_is_executed_gets_the_socket_if_it_is_free() {
+        let options = run_options("run --control a.sock p");
+        assert_eq!(options.control, Wish::At("a.sock".into()));
+        assert_eq!(options.kept_for_exec, ["--control-if-free=a.sock"]);
+        let options = run_options("run --no-control p");
+        assert_eq!(options.control, Wish::No);
+        assert_eq!(options.kept_for_exec, ["--no-control"]);
     }
 
     #[test]

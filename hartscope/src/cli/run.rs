@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use crate::control::Wish;
 use crate::profile;
 
 use super::{Command, OptionSpec, Refused, UsageError, describe, parse_options, value};
@@ -80,6 +81,8 @@ pub struct RunOptions {
     pub plugins: Vec<OsString>,
     /// Name what plugins do wrong.
     pub check_plugins: bool,
+    /// The control socket.
+    pub control: Wish,
     /// Where logs go instead of standard error.
     pub log_file: Option<LogFile>,
     /// Changes to the environment.
@@ -109,6 +112,9 @@ pub struct RunOptions {
 enum Id {
     Plugin,
     CheckPlugins,
+    Control,
+    ControlIfFree,
+    NoControl,
     Backend,
     TbSize,
     Pin,
@@ -144,6 +150,25 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         names: &["check-plugins"],
         value: None,
         help: "name each misuse of the plugin interface, also what does no harm at once",
+    },
+    OptionSpec {
+        id: Id::Control,
+        names: &["control"],
+        value: Some("PATH"),
+        help: "listen for QMP clients at PATH\n\
+               (default: $XDG_RUNTIME_DIR/hartscope/PID.sock, if the variable is set)",
+    },
+    OptionSpec {
+        id: Id::ControlIfFree,
+        names: &["control-if-free"],
+        value: Some("PATH"),
+        help: "the same, unless another guest listens there",
+    },
+    OptionSpec {
+        id: Id::NoControl,
+        names: &["no-control"],
+        value: None,
+        help: "do not listen for clients",
     },
     OptionSpec {
         id: Id::Backend,
@@ -318,6 +343,8 @@ impl RunOptions {
             Id::LatencyLog => return,
             // The log goes on where it is.
             Id::LogFile => "append-log",
+            // A child's would be its parent's.
+            Id::Control => "control-if-free",
             _ => spec.names[0],
         };
         let mut word = OsString::from(format!("--{name}"));
@@ -337,6 +364,9 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
         match spec.id {
             Id::Plugin => options.plugins.push(value),
             Id::CheckPlugins => options.check_plugins = true,
+            Id::Control => options.control = Wish::At(value.into()),
+            Id::ControlIfFree => options.control = Wish::IfFree(value.into()),
+            Id::NoControl => options.control = Wish::No,
             Id::Backend => options.backend = parse_backend(&value)?,
             Id::TbSize => options.tb_size = Some(value::size("--tb-size", &value, 1 << 20)?),
             Id::Pin => options.pin = true,

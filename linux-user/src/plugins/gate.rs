@@ -23,6 +23,18 @@ const SOON: Duration = Duration::from_micros(50);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outside(Arc<AtomicBool>);
 
+impl Outside {
+    pub(crate) fn is_outside(&self) -> bool {
+        // Acquire: pairs with the Release of who goes outside.
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn go_outside(&self) {
+        // Release: what callbacks have done is seen by whoever forks.
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// The gate of a process.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -34,8 +46,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// Does what may take long, outside.
     pub(crate) fn outside<R>(&self, own: &Outside, work: impl FnOnce() -> R) -> R {
-        // Release: what callbacks have done is seen by whoever forks.
-        own.0.store(true, Ordering::Release);
+        own.go_outside();
         let result = work();
         self.come_back(own);
         result
@@ -46,7 +57,8 @@ impl Gate {
         self.closed.load(Ordering::Relaxed)
     }
 
-    fn come_back(&self, own: &Outside) {
+    /// Comes in, through an open gate.
+    pub(crate) fn come_back(&self, own: &Outside) {
         loop {
             // SeqCst, as all of these: either this thread sees the gate closed, or whoever closes it
             // sees this thread inside (`close`).

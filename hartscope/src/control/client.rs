@@ -1,0 +1,260 @@
+//! `hartscope attach`, `detach`, `reset`, `plugins` and `stats`: clients of another process's control
+//! socket.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plugin_rt::{SpecError, Specs};
+use serde_json::{Value, json};
+
+use super::address;
+use crate::cli::{Action, TargetOptions};
+use crate::{fail, print};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A line longer than this is no answer.
+const MAX_LINE: u64 = 16 << 20;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0}")]
+    Target(String),
+    #[error("no guest listens at {}: {error}", path.display())]
+    Connect { path: PathBuf, error: io::Error },
+    #[error("{} is no control socket: {what}", path.display())]
+    NoQmp { path: PathBuf, what: String },
+    #[error("the guest has not answered in time")]
+    Silent,
+    #[error("the guest is gone")]
+    Gone,
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error("one plugin at a time")]
+    ManyPlugins,
+}
+
+/// Does it; returns the exit status.
+pub fn run(options: &TargetOptions) -> i32 {
+    match act(options) {
+        Ok(text) => print(&text),
+        Err(Error::Spec(help @ SpecError::Help)) => print(&format!("{help}\n")),
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn act(options: &TargetOptions) -> Result<String, Error> {
+    let path = address::of_target(&options.target).map_err(Error::Target)?;
+    let order = match &options.action {
+        Action::Attach(spec) => Some(attachment(spec)?),
+        _ => None,
+    };
+    let mut client = Client::connect(&path)?;
+    let (value, text) = match (&options.action, order) {
+        (Action::Attach(_), order) => {
+            let order = order.unwrap_or_default();
+            let answer = client.execute("plugin-attach", &order)?;
+            let file = order["file"].as_str().unwrap_or_default();
+            let text = format!("plugin {}: {file}\n", answer["id"]);
+            (answer, text)
+        }
+        (Action::Detach(id), _) => {
+            let answer = client.execute("plugin-detach", &json!({ "id": id }))?;
+            client.wait_for("PLUGIN_DETACHED", *id)?;
+            (answer, format!("plugin {id} is gone\n"))
+        }
+        (Action::Reset(id), _) => {
+            let answer = client.execute("plugin-reset", &json!({ "id": id }))?;
+            (answer, format!("plugin {id} begins anew\n"))
+        }
+        (Action::Plugins, _) => {
+            let answer = client.execute("query-plugins", &json!({}))?;
+            let text = plugins(&answer);
+            (answer, text)
+        }
+        (Action::Stats, _) => {
+            let answer = client.stats()?;
+            let text = stats(&answer);
+            (answer, text)
+        }
+    };
+    Ok(match options.json {
+        true => format!("{value}\n"),
+        false => text,
+    })
+}
+
+/// What `plugin-attach` is to be given. The guest has another directory than this process.
+fn attachment(option: &OsStr) -> Result<Value, Error> {
+    let mut specs = Specs::default();
+    specs.add(option)?;
+    let [spec] = specs.specs() else {
+        return Err(match specs.specs().is_empty() {
+            true => SpecError::EmptyFile.into(),
+            false => Error::ManyPlugins,
+        });
+    };
+    let path = Path::new(&spec.path);
+    let is_file_here = path.components().count() > 1 || path.exists();
+    let path = match is_file_here {
+        true => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        // The dynamic linker's to find.
+        false => path.to_owned(),
+    };
+    let utf8 = |text: &OsStr| {
+        let not_utf8 = || Error::Target(format!("not UTF-8: {}", text.display()));
+        text.to_str().map(str::to_owned).ok_or_else(not_utf8)
+    };
+    let arguments: Result<Vec<String>, Error> =
+        spec.arguments.iter().map(|text| utf8(text)).collect();
+    Ok(json!({ "file": utf8(path.as_os_str())?, "args": arguments? }))
+}
+
+/// A connection on which commands can be given.
+struct Client {
+    input: BufReader<UnixStream>,
+    /// What has happened meanwhile.
+    events: VecDeque<Value>,
+}
+
+impl Client {
+    fn connect(path: &Path) -> Result<Client, Error> {
+        let stream = UnixStream::connect(path)
+            .and_then(|stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(stream)
+            })
+            .map_err(|error| Error::Connect {
+                path: path.to_owned(),
+                error,
+            })?;
+        let mut client = Client {
+            input: BufReader::new(stream),
+            events: VecDeque::new(),
+        };
+        let greeting = client.receive()?;
+        if greeting.get("QMP").is_none() {
+            let what = format!("it says {greeting:.80}");
+            let path = path.to_owned();
+            return Err(Error::NoQmp { path, what });
+        }
+        client.execute("qmp_capabilities", &json!({}))?;
+        Ok(client)
+    }
+
+    fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, Error> {
+        let message = json!({ "execute": command, "arguments": arguments });
+        let text = format!("{message}\n");
+        let sent = self.input.get_mut().write_all(text.as_bytes());
+        sent.map_err(|_| Error::Gone)?;
+        loop {
+            let mut message = self.receive()?;
+            if let Some(answer) = message.get_mut("return") {
+                return Ok(answer.take());
+            }
+            if let Some(error) = message.get("error") {
+                let why = error["desc"].as_str().unwrap_or("refused");
+                return Err(Error::Refused(why.to_owned()));
+            }
+            self.events.push_back(message);
+        }
+    }
+
+    /// Waits until something has happened to a plugin.
+    fn wait_for(&mut self, event: &str, id: u64) -> Result<(), Error> {
+        loop {
+            let message = match self.events.pop_front() {
+                Some(message) => message,
+                None => self.receive()?,
+            };
+            if message["event"] == event && message["data"]["id"] == id {
+                return Ok(());
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Value, Error> {
+        use io::{ErrorKind, Read};
+        let mut line = Vec::new();
+        let read = self
+            .input
+            .by_ref()
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line);
+        match read {
+            Ok(0) => Err(Error::Gone),
+            Ok(_) => serde_json::from_slice(&line)
+                .map_err(|error| Error::Refused(format!("the guest's answer is no JSON: {error}"))),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(Error::Silent)
+            }
+            Err(_) => Err(Error::Gone),
+        }
+    }
+
+    fn stats(&mut self) -> Result<Value, Error> {
+        let none = json!({});
+        Ok(json!({
+            "status": self.execute("query-status", &none)?,
+            "vcpus": self.execute("query-vcpu-counts", &none)?,
+            "threads": self.execute("query-cpus-fast", &none)?,
+            "tb-cache": self.execute("query-tb-cache", &none)?,
+            "grace-periods": self.execute("query-grace-periods", &none)?,
+        }))
+    }
+}
+
+fn plugins(list: &Value) -> String {
+    let mut text = String::from("  id  state      file\n");
+    for plugin in list.as_array().into_iter().flatten() {
+        let word = |name: &str| plugin[name].as_str().unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{:>4}  {:<9}  {}",
+            plugin["id"].to_string(),
+            word("state"),
+            word("file")
+        );
+        for arg in plugin["args"].as_array().into_iter().flatten() {
+            let _ = write!(text, ",{}", arg.as_str().unwrap_or_default());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn stats(stats: &Value) -> String {
+    let status = stats["status"]["status"].as_str().unwrap_or_default();
+    let threads = stats["threads"].as_array().map_or(0, Vec::len);
+    let mut text = format!("guest: {status}, {threads} threads\n");
+    text.push_str("vcpu  blocks translated  returns to the run loop\n");
+    for vcpu in stats["vcpus"].as_array().into_iter().flatten() {
+        let number = |name: &str| vcpu[name].as_u64().unwrap_or_default();
+        let (index, translations) = (number("cpu-index"), number("translations"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{index:4} {translations:18} {:24}", number("returns"));
+    }
+    let cache = &stats["tb-cache"];
+    let _ = writeln!(
+        text,
+        "cache: {} blocks alive, {} translated, {} links made, {} invalidated, {} arenas evicted",
+        cache["blocks"],
+        cache["translations"],
+        cache["links"],
+        cache["invalidated"],
+        cache["evictions"],
+    );
+    let waiting = &stats["grace-periods"];
+    let _ = writeln!(text, "grace periods: {} not over", waiting["pending"]);
+    text
+}

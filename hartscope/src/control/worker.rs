@@ -1,0 +1,287 @@
+//! The worker: attaches, detaches and resets plugins.
+//!
+//! 1. A plugin's code runs on this thread only (and on vCPUs'), so that no client waits for another
+//!    one's plugin, and `stop` and `quit` work whatever a plugin does.
+//! 2. Plugins have small numbers here, which are never given twice.
+//! 3. A detach is granted at once. That the library is closed is an event: it comes when the last
+//!    callback has returned. A reset is a detach and an attach of the same file with the same arguments
+//!    under the same number; it is answered when both are done.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use plugin_rt::{PluginId, Spec};
+use serde_json::{Value, json};
+
+use super::monitor;
+use super::qmp::{Answer, Event, Failure};
+use super::{Note, Shared};
+
+/// How often to look whether a plugin's last callback has returned.
+const SOON: Duration = Duration::from_millis(2);
+
+/// Which client's command a job is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticket {
+    /// The client.
+    pub client: u64,
+    /// The id that it gave its command.
+    pub id: Option<Value>,
+}
+
+/// What is to be done.
+pub enum Job {
+    /// For a client.
+    Order(Ticket, Order),
+    /// The server is out of order.
+    Failed,
+    /// The guest has ended. Nothing is done from here on.
+    End(mpsc::Sender<()>),
+}
+
+/// What a client wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// A plugin with its arguments.
+    Attach(Spec),
+    /// The plugin of this number.
+    Detach(u64),
+    /// The plugin of this number.
+    Reset(u64),
+    /// The plugins.
+    List,
+    /// The same to read.
+    Print,
+}
+
+/// A plugin.
+struct Entry {
+    number: u64,
+    id: PluginId,
+    spec: Spec,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    Live,
+    /// Until its last callback has returned.
+    Draining,
+    /// The same, and then it begins anew.
+    Resetting(Ticket),
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            State::Live => "live",
+            State::Draining => "draining",
+            State::Resetting(_) => "resetting",
+        }
+    }
+}
+
+/// See the module.
+pub struct Worker {
+    shared: Arc<Shared>,
+    entries: Vec<Entry>,
+    last_number: u64,
+}
+
+impl Worker {
+    /// With the plugins that are there from the start.
+    pub fn new(shared: Arc<Shared>, loaded: Vec<(PluginId, Spec)>) -> Worker {
+        let mut worker = Worker {
+            shared,
+            entries: Vec::new(),
+            last_number: 0,
+        };
+        for (id, spec) in loaded {
+            worker.enter(id, spec);
+        }
+        worker
+    }
+
+    /// Works until the guest has ended.
+    pub fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        loop {
+            let job = match self.entries.iter().all(|entry| entry.state == State::Live) {
+                true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => jobs.recv_timeout(SOON),
+            };
+            match job {
+                Ok(Job::Order(ticket, order)) => self.order(ticket, order),
+                Ok(Job::Failed) => eprintln!("hartscope: the control socket has failed"),
+                Ok(Job::End(done)) => {
+                    let _ = done.send(());
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look_after();
+        }
+    }
+
+    fn order(&mut self, ticket: Ticket, order: Order) {
+        let answer = match order {
+            Order::Attach(spec) => self.attach(spec),
+            Order::Detach(number) => self.end(number, State::Draining).map(|()| json!({})),
+            Order::Reset(number) => {
+                match self.end(number, State::Resetting(ticket.clone())) {
+                    // Answered when it is done.
+                    Ok(()) => return,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Order::List => {
+                self.look_after();
+                Ok(self.list())
+            }
+            Order::Print => {
+                self.look_after();
+                Ok(monitor::plugins(&self.list()).into())
+            }
+        };
+        self.shared.tell(Note::Done(ticket, answer));
+    }
+
+    fn attach(&mut self, spec: Spec) -> Answer {
+        let id = self.load(&spec)?;
+        let number = self.enter(id, spec);
+        self.announce("PLUGIN_ATTACHED", number);
+        Ok(json!({ "id": number }))
+    }
+
+    fn load(&self, spec: &Spec) -> Result<PluginId, Failure> {
+        let Shared {
+            remote, runtime, ..
+        } = &*self.shared;
+        if remote.has_begun() && remote.is_stopped().is_none() {
+            return Err(Failure::generic("the guest has ended"));
+        }
+        let ids = || runtime.plugins().into_iter().map(|plugin| plugin.id());
+        let before: Vec<PluginId> = ids().collect();
+        remote.inside(|| {
+            runtime.load(spec).map_err(|error| {
+                // One that would not install itself is of no use to anybody.
+                for id in ids().filter(|id| !before.contains(id)) {
+                    runtime.uninstall(id);
+                }
+                Failure::generic(error.to_string())
+            })
+        })
+    }
+
+    fn enter(&mut self, id: PluginId, spec: Spec) -> u64 {
+        self.last_number += 1;
+        self.entries.push(Entry {
+            number: self.last_number,
+            id,
+            spec,
+            state: State::Live,
+        });
+        self.last_number
+    }
+
+    /// Ends a plugin, by way of `state`.
+    fn end(&mut self, number: u64, state: State) -> Result<(), Failure> {
+        let Shared {
+            remote, runtime, ..
+        } = &*self.shared;
+        let mut entries = self.entries.iter_mut();
+        let entry = entries
+            .find(|entry| entry.number == number)
+            .ok_or_else(|| Failure::no_plugin(number))?;
+        if entry.state != State::Live || !remote.inside(|| runtime.uninstall(entry.id)) {
+            let why = format!("plugin {number} is ending already");
+            return Err(Failure::generic(why));
+        }
+        entry.state = state;
+        Ok(())
+    }
+
+    /// Finds out which plugins are gone.
+    fn look_after(&mut self) {
+        let Shared {
+            remote, runtime, ..
+        } = &*self.shared;
+        if self.entries.iter().any(|entry| entry.state != State::Live) {
+            remote.inside(|| runtime.domain().poll());
+        }
+        let there = runtime.plugins();
+        let is_there = |entry: &Entry| there.iter().any(|plugin| plugin.id() == entry.id);
+        let mut gone = Vec::new();
+        for at in (0..self.entries.len()).rev() {
+            if !is_there(&self.entries[at]) {
+                gone.push(self.entries.remove(at));
+            }
+        }
+        for entry in gone.into_iter().rev() {
+            match entry.state {
+                State::Resetting(ticket) => self.begin_anew(ticket, entry.number, entry.spec),
+                // Also one that has uninstalled itself.
+                State::Live | State::Draining => self.detached(entry.number, &entry.spec),
+            }
+        }
+    }
+
+    fn begin_anew(&mut self, ticket: Ticket, number: u64, spec: Spec) {
+        let answer = match self.load(&spec) {
+            Ok(id) => {
+                self.entries.push(Entry {
+                    number,
+                    id,
+                    spec,
+                    state: State::Live,
+                });
+                self.entries.sort_by_key(|entry| entry.number);
+                self.announce("PLUGIN_RESET", number);
+                Ok(json!({}))
+            }
+            Err(failure) => {
+                self.detached(number, &spec);
+                Err(failure)
+            }
+        };
+        self.shared.tell(Note::Done(ticket, answer));
+    }
+
+    fn list(&self) -> Value {
+        let plugins = self.shared.runtime.plugins();
+        let version = |id| {
+            let plugin = plugins.iter().find(|plugin| plugin.id() == id);
+            plugin.map(|plugin| plugin.version())
+        };
+        let shown = self.entries.iter().map(|entry| {
+            json!({
+                "id": entry.number,
+                "file": entry.spec.path.to_string_lossy(),
+                "args": texts(&entry.spec.arguments),
+                "version": version(entry.id),
+                "state": entry.state.name(),
+            })
+        });
+        shown.collect()
+    }
+
+    fn announce(&self, event: &'static str, number: u64) {
+        let entry = self.entries.iter().find(|entry| entry.number == number);
+        let file = entry.map(|entry| entry.spec.path.to_string_lossy());
+        let data = json!({ "id": number, "file": file });
+        self.shared.tell(Note::Event(Event::with(event, data)));
+    }
+
+    fn detached(&self, number: u64, spec: &Spec) {
+        let data = json!({ "id": number, "file": spec.path.to_string_lossy() });
+        let event = Event::with("PLUGIN_DETACHED", data);
+        self.shared.tell(Note::Event(event));
+    }
+}
+
+fn texts(words: &[OsString]) -> Vec<String> {
+    let texts = words.iter().map(|word| word.to_string_lossy().into_owned());
+    texts.collect()
+}

@@ -1,0 +1,423 @@
+//! The control socket of a running guest, as clients find it.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::HARTSCOPE;
+use common::plugins::{address, guest, plugin};
+use common::process::{self, End, Outcome};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A guest that runs: `steps`, with a thread that never rests.
+struct Guest {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    program: PathBuf,
+    directory: TempDir,
+}
+
+impl Guest {
+    fn start() -> Guest {
+        Guest::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Guest {
+        let program = guest("steps");
+        let directory = tempfile::tempdir().expect("there is room");
+        let mut command = Command::new(HARTSCOPE);
+        command
+            .env("XDG_RUNTIME_DIR", directory.path())
+            .args(["run", "-d", "plugin", "-D"])
+            .arg(directory.path().join("log"))
+            .args(options)
+            .arg(&program)
+            .stdin(Stdio::piped());
+        let mut child = process::spawn(&mut command);
+        let mut guest = Guest {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().expect("it is piped")),
+            child,
+            program,
+            directory,
+        };
+        guest.work();
+        guest
+    }
+
+    /// Lets it take its thousand steps; gives how far the other thread has come.
+    fn work(&mut self) -> u64 {
+        let input = self.input.as_mut().expect("it has not been ended");
+        input.write_all(b"x").expect("it reads");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it writes");
+        line.trim().parse().expect("it writes a number")
+    }
+
+    fn socket(&self) -> PathBuf {
+        let name = format!("hartscope/{}.sock", self.child.id());
+        self.directory.path().join(name)
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(&self.socket())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).expect("there is a log")
+    }
+
+    /// Whether a library is mapped.
+    fn has(&self, library: &Path) -> bool {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id()));
+        let name = library.file_name().expect("it has one").to_string_lossy();
+        maps.expect("it runs").contains(&*name)
+    }
+
+    /// `hartscope COMMAND PID WORDS…`
+    fn command(&self, command: &str, words: &[&str]) -> Outcome {
+        let mut line = Command::new(HARTSCOPE);
+        line.env("XDG_RUNTIME_DIR", self.directory.path())
+            .args([command, &self.child.id().to_string()])
+            .args(words);
+        process::run(&mut line, b"", LIMIT)
+    }
+
+    /// Ends it by the end of its input.
+    fn end(mut self) {
+        drop(self.input.take());
+        assert_eq!(process::finish(&mut self.child, LIMIT), End::Exited(7));
+        assert!(!self.socket().exists());
+    }
+}
+
+/// A client that says and hears bytes.
+struct Client {
+    stream: BufReader<UnixStream>,
+    events: Vec<Value>,
+}
+
+impl Client {
+    fn connect(socket: &Path) -> Client {
+        let stream = UnixStream::connect(socket).expect("it listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("it can");
+        let mut client = Client {
+            stream: BufReader::new(stream),
+            events: Vec::new(),
+        };
+        let greeting = client.hear();
+        assert!(
+            greeting["QMP"]["version"]["qemu"]["major"].is_u64(),
+            "{greeting}"
+        );
+        assert!(greeting["QMP"]["capabilities"].is_array(), "{greeting}");
+        client
+    }
+
+    /// One that has been through the capabilities.
+    fn ready(mut self) -> Client {
+        assert_eq!(self.execute("qmp_capabilities", json!({})), json!({}));
+        self
+    }
+
+    fn say(&mut self, text: &str) {
+        let stream = self.stream.get_mut();
+        stream.write_all(text.as_bytes()).expect("it listens");
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("it answers");
+        assert!(line.ends_with("\r\n"), "{line:?}");
+        serde_json::from_str(&line).expect("it answers in JSON")
+    }
+
+    /// The next answer; events are kept.
+    fn answer(&mut self) -> Value {
+        loop {
+            let value = self.hear();
+            if value.get("event").is_none() {
+                return value;
+            }
+            self.events.push(value);
+        }
+    }
+
+    fn execute(&mut self, command: &str, arguments: Value) -> Value {
+        let message = json!({ "execute": command, "arguments": arguments, "id": command });
+        self.say(&message.to_string());
+        let mut answer = self.answer();
+        assert_eq!(answer["id"], command, "{answer}");
+        assert!(answer.get("return").is_some(), "{command}: {answer}");
+        answer["return"].take()
+    }
+
+    fn refusal(&mut self, text: &str) -> Value {
+        self.say(text);
+        let mut answer = self.answer();
+        let desc = answer["error"]["desc"].as_str().unwrap_or_default();
+        assert!(!desc.is_empty(), "{text}: {answer}");
+        answer["error"]["class"].take()
+    }
+
+    fn event(&mut self, name: &str) -> Value {
+        loop {
+            let value = match self.events.is_empty() {
+                true => self.hear(),
+                false => self.events.remove(0),
+            };
+            assert!(value["timestamp"]["seconds"].is_u64(), "{value}");
+            if value["event"] == name {
+                return value["data"].clone();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_begins_with_the_capabilities() {
+    let guest = Guest::start();
+    let mode = |path: &Path| {
+        fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    let socket = guest.socket();
+    assert_eq!(mode(&socket), 0o600);
+    assert_eq!(mode(socket.parent().expect("it has one")), 0o700);
+    let mut client = guest.connect();
+    assert_eq!(
+        client.refusal(r#"{"execute":"query-status"}"#),
+        "CommandNotFound"
+    );
+    let mut client = client.ready();
+    assert_eq!(
+        client.refusal(r#"{"execute":"qmp_capabilities"}"#),
+        "CommandNotFound"
+    );
+    let status = client.execute("query-status", json!({}));
+    assert_eq!(status, json!({ "status": "running", "running": true }));
+    assert_eq!(
+        client.refusal(r#"{"execute":"frobnicate"}"#),
+        "CommandNotFound"
+    );
+    for wrong in [
+        "hello\n",
+        "[]\n",
+        "{\"execute\": }",
+        "{\"execute\": \"query-status\"]\n",
+        r#"{"execute": "query-status", "arguments": {"x": 1}}"#,
+        r#"{"execute": "plugin-attach"}"#,
+        r#"{"execute": "plugin-attach", "arguments": {"file": "/a", "args": [1]}}"#,
+        r#"{"execute": "plugin-attach", "arguments": {"file": "/not/there.so"}}"#,
+        r#"{"execute": "plugin-detach", "arguments": {"id": "x"}}"#,
+    ] {
+        assert_eq!(client.refusal(wrong), "GenericError", "{wrong}");
+    }
+    let unknown = r#"{"execute": "plugin-reset", "arguments": {"id": 9}}"#;
+    assert_eq!(client.refusal(unknown), "DeviceNotFound");
+    let commands = client.execute("query-commands", json!({}));
+    let commands = commands.as_array().expect("it is a list");
+    assert!(commands.contains(&json!({ "name": "plugin-attach" })));
+    let cpus = client.execute("query-cpus-fast", json!({}));
+    assert_eq!(cpus[0]["thread-id"], guest.child.id());
+    assert_eq!(cpus[1]["cpu-index"], 1);
+    assert!(client.execute("query-tb-cache", json!({}))["blocks"].is_u64());
+    // Two in one, the second one in two.
+    client.say(r#"{"execute":"query-version","id":1}{"execute":"#);
+    assert_eq!(client.answer()["id"], 1);
+    client.say("\"query-version\",\n\"id\":2}");
+    assert_eq!(client.answer()["id"], 2);
+    guest.end();
+}
+
+#[test]
+fn plugins_come_and_go_and_count_exactly() {
+    let mut guest = Guest::start();
+    let library = plugin("hits", 4);
+    let at = format!("at={:#x}", address(&guest.program, "step"));
+    let mut client = guest.connect().ready();
+    for round in 1..=5 {
+        let arguments = json!({ "file": library, "args": [at] });
+        let id = client.execute("plugin-attach", arguments)["id"].take();
+        assert_eq!(id, round);
+        assert_eq!(client.event("PLUGIN_ATTACHED")["id"], id);
+        assert!(guest.has(&library));
+        guest.work();
+        let plugins = client.execute("query-plugins", json!({}));
+        assert_eq!(plugins.as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            (&plugins[0]["id"], &plugins[0]["state"]),
+            (&id, &json!("live"))
+        );
+        client.execute("plugin-detach", json!({ "id": id }));
+        assert_eq!(client.event("PLUGIN_DETACHED")["id"], id);
+        assert!(!guest.has(&library));
+        guest.work();
+    }
+    let log = guest.log();
+    assert_eq!(log.lines().count(), 5, "{log}");
+    for line in log.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[1..3], ["1000", "1000"], "{line}");
+        assert_eq!(words[4], words[5], "{line}");
+    }
+    guest.end();
+}
+
+#[test]
+fn a_stopped_guest_holds_nothing_up() {
+    let mut guest = Guest::start();
+    let library = plugin("hits", 4);
+    let at = format!("at={:#x}", address(&guest.program, "step"));
+    let (mut client, mut other) = (guest.connect().ready(), guest.connect().ready());
+    client.execute("stop", json!({}));
+    other.event("STOP");
+    assert_eq!(other.execute("query-status", json!({}))["status"], "paused");
+    let id = client.execute("plugin-attach", json!({ "file": library, "args": [at] }))["id"].take();
+    client.execute("plugin-reset", json!({ "id": id }));
+    assert_eq!(other.event("PLUGIN_RESET")["id"], id);
+    client.execute("plugin-detach", json!({ "id": id }));
+    assert_eq!(client.event("PLUGIN_DETACHED")["id"], id);
+    assert!(!guest.has(&library));
+    assert_eq!(
+        client.execute("query-grace-periods", json!({}))["pending"],
+        0
+    );
+    let monitor = json!({ "command-line": "info status" });
+    let text = client.execute("human-monitor-command", monitor);
+    assert_eq!(text, "VM status: paused\r\n");
+    client.execute("cont", json!({}));
+    other.event("RESUME");
+    let before = guest.work();
+    while guest.work() == before {}
+    // Stopped, it can be ended all the same.
+    client.execute("stop", json!({}));
+    client.execute("quit", json!({}));
+    let shutdown = other.event("SHUTDOWN");
+    assert_eq!(
+        shutdown,
+        json!({ "guest": false, "reason": "host-qmp-quit" })
+    );
+    assert_eq!(process::finish(&mut guest.child, LIMIT), End::Exited(0));
+    assert!(!guest.socket().exists());
+}
+
+#[test]
+fn a_guest_that_is_asked_to_end_gets_a_signal() {
+    let mut guest = Guest::start();
+    let mut client = guest.connect().ready();
+    client.execute("system_powerdown", json!({}));
+    client.event("SHUTDOWN");
+    let end = process::finish(&mut guest.child, LIMIT);
+    assert_eq!(end, End::Signaled(libc::SIGTERM));
+}
+
+#[test]
+fn the_commands_are_clients() {
+    let mut guest = Guest::start();
+    let library = plugin("hits", 4);
+    let at = address(&guest.program, "step");
+    let spec = format!("{},at={at:#x}", library.display());
+    let expect = |outcome: Outcome, text: &str| {
+        assert_eq!(
+            (outcome.end, outcome.stderr_text().as_str()),
+            (End::Exited(0), "")
+        );
+        assert!(
+            outcome.stdout_text().contains(text),
+            "{}",
+            outcome.stdout_text()
+        );
+    };
+    expect(guest.command("attach", &[&spec]), "plugin 1: ");
+    expect(guest.command("plugins", &[]), "live");
+    guest.work();
+    expect(guest.command("reset", &["1"]), "plugin 1");
+    guest.work();
+    expect(guest.command("stats", &[]), "running, 2 threads");
+    expect(guest.command("detach", &["1"]), "plugin 1 is gone");
+    assert!(!guest.has(&library));
+    expect(guest.command("plugins", &["--json"]), "[]");
+    assert_eq!(
+        guest.log().matches("hits 1000 1000").count(),
+        2,
+        "{}",
+        guest.log()
+    );
+    let outcome = guest.command("detach", &["1"]);
+    assert_eq!(outcome.end, End::Exited(1));
+    assert_eq!(outcome.stderr_text(), "hartscope: there is no plugin 1\n");
+    guest.end();
+}
+
+#[test]
+fn without_a_socket_nobody_listens() {
+    let guest = Guest::with(&["--no-control"]);
+    assert!(!guest.socket().exists());
+    let outcome = guest.command("plugins", &[]);
+    assert_eq!(outcome.end, End::Exited(1));
+    assert!(
+        outcome
+            .stderr_text()
+            .starts_with("hartscope: no guest listens at ")
+    );
+    guest.end();
+}
+
+#[test]
+fn hostile_clients_do_not_matter() {
+    let mut guest = Guest::start();
+    let mut good = guest.connect().ready();
+    // One that pours without an end.
+    let mut pouring = guest.connect();
+    let chunk = "x".repeat(1 << 20);
+    let _ = pouring.stream.get_mut().write_all(b"{\"execute\": \"");
+    let stream = pouring.stream.get_mut();
+    let poured = (0..10)
+        .take_while(|_| stream.write_all(chunk.as_bytes()).is_ok())
+        .count();
+    assert!(poured < 10, "it is cut off");
+    // One that asks and never listens.
+    let deaf = guest.connect().ready();
+    let stream = deaf.stream.get_ref();
+    stream.set_nonblocking(true).expect("it can");
+    let command = r#"{"execute":"query-commands"}"#.repeat(1000);
+    let until = Instant::now() + Duration::from_secs(1);
+    let mut asked = 0;
+    while Instant::now() < until {
+        match (&mut &*stream).write(command.as_bytes()) {
+            Ok(len) => asked += len,
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    assert!(asked < 4 << 20, "it is not read from for ever: {asked}");
+    // Many that say nothing.
+    let idle: Vec<UnixStream> = (0..200)
+        .map(|_| UnixStream::connect(guest.socket()).expect("it listens"))
+        .collect();
+    // One that says nothing of any sense, and one that goes in the middle.
+    let mut mad = guest.connect();
+    mad.say(&"\u{0}}]{\"\n".repeat(1000));
+    guest.connect().say("{\"execute\":");
+    guest.work();
+    assert_eq!(good.execute("query-status", json!({}))["running"], true);
+    let mut fresh = guest.connect().ready();
+    assert_eq!(fresh.execute("query-status", json!({}))["running"], true);
+    let mut byte = [0];
+    let greeted = |mut stream: &UnixStream| matches!(stream.read(&mut byte), Ok(1));
+    assert!(idle.last().is_some_and(greeted));
+    guest.end();
+}
