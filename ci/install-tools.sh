@@ -2,13 +2,25 @@
 # Installs what the tests and the benchmark need beside Rust and a host C compiler:
 #   - the riscv64 cross compiler and C library, which build the guest programs;
 #   - qemu-riscv64, the reference that results and times are compared with;
-#   - glib, which plugins bring along when they read registers.
+#   - glib, which plugins bring along when they read registers;
+#   - the qemu.qmp package, by which a test talks to a guest: in an environment of its own below the
+#     target directory.
 # Says what it does, does nothing when everything is there, and fails with one line when it
 # cannot install something. Nothing in the machine's apt configuration is changed.
 set -eu
 
 say() { echo "install-tools: $*"; }
 fail() { echo "install-tools: $*" >&2; exit 1; }
+
+# The Python package first: it needs nobody's rights.
+target=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}
+python=$target/python/bin/python
+if ! "$python" -c 'import qemu.qmp' >/dev/null 2>&1; then
+    say "installing qemu.qmp into $target/python"
+    mkdir -p "$target"
+    python3 -m venv "$target/python" && "$python" -m pip install -q --disable-pip-version-check qemu.qmp ||
+        fail "cannot install the Python package qemu.qmp (python3 with venv and pip is needed)"
+fi
 
 missing=
 need() { # need <command or file> <package>

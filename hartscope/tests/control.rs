@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::HARTSCOPE;
 use common::plugins::{address, guest, plugin};
 use common::process::{self, End, Outcome};
+use common::{HARTSCOPE, repository, scratch};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -361,6 +361,23 @@ fn the_commands_are_clients() {
     assert_eq!(outcome.end, End::Exited(1));
     assert_eq!(outcome.stderr_text(), "hartscope: there is no plugin 1\n");
     guest.end();
+}
+
+/// As `ci/install-tools.sh` has it.
+#[test]
+fn the_python_package_of_qemu_is_a_client() {
+    let mut guest = Guest::start();
+    let python = scratch().join("../python/bin/python");
+    let mut command = Command::new(&python);
+    command
+        .arg(repository().join("hartscope/tests/control_qmp.py"))
+        .arg(guest.socket())
+        .arg(plugin("hits", 4));
+    let outcome = process::run(&mut command, b"", LIMIT);
+    let stderr = outcome.stderr_text();
+    assert_eq!(outcome.stdout_text(), "done\n", "{stderr}");
+    let end = process::finish(&mut guest.child, LIMIT);
+    assert_eq!(end, End::Exited(0));
 }
 
 #[test]
