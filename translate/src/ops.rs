@@ -431,7 +431,8 @@ pub struct Block {
     /// Accesses that are made by [`Op::Watched`].
     pub watched: Vec<Op>,
     /// Whether points have been filled. Then somebody may count how often an instruction is begun:
-    /// a request is not looked for between its point and the instruction, but behind it.
+    /// a request is not looked for between its point and the instruction, but where blocks are
+    /// entered or left.
     pub instrumented: bool,
     /// Whether somebody may look at counters in the block.
     pub looked_at: bool,

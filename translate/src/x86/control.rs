@@ -11,7 +11,7 @@ use dynasmrt::DynasmApi;
 use super::asm::{Bin, Cc, Mem, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::regs::{Loc, RAX, disp, loc};
-use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_LINK, STUB_POLL, stub_disp};
+use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, STUB_LINK, STUB_POLL, stub_disp};
 use super::{Nans, Site};
 use crate::ops::{Cond, ExitId, Op, Reg, SunkRange, Trap, Width};
 use crate::state::{CpuState, JUMP_CACHE_ENTRIES};
@@ -57,7 +57,7 @@ impl Emission<'_> {
     /// the guest expects them.
     ///
     /// The first poll of a superblock does for all: every later way out has passed it, and so has
-    /// every guest cycle through one.
+    /// every guest cycle through one. Of an instrumented block it is the first thing of all.
     pub(super) fn poll(&mut self, pc: u64) {
         self.settle_all();
         if std::mem::replace(&mut self.polled, true) {
@@ -116,9 +116,9 @@ impl Emission<'_> {
     }
 
     /// A branch that may close a loop looks for requests first, at its own pc: taken or not, that
-    /// is where the guest goes on. In an instrumented block it looks behind.
+    /// is where the guest goes on.
     pub(super) fn poll_before(&mut self, exit: ExitId) {
-        if self.block.exits[usize::from(exit)].poll && !self.block.instrumented {
+        if self.block.exits[usize::from(exit)].poll {
             self.poll(self.pc);
         }
     }
@@ -126,9 +126,6 @@ impl Emission<'_> {
     /// Leaves through `exit` if the flags say `cc`.
     pub(super) fn branch_on(&mut self, cc: Cc, exit: ExitId) {
         let sunk = self.block.exits[usize::from(exit)].sunk;
-        if self.block.instrumented && self.block.exits[usize::from(exit)].poll {
-            return self.branch_back(cc, exit);
-        }
         if sunk.len != 0 || !self.nans.is_empty() {
             let fixup = self.a.jcc(cc);
             let nans = self.nans;
@@ -143,16 +140,6 @@ impl Emission<'_> {
         self.a.pad_for_patch(2);
         let fixup = self.a.jcc(cc);
         self.site(exit, fixup);
-    }
-
-    /// The same where the exit may close a loop and is to look for requests: in line, as it is the
-    /// likely way.
-    fn branch_back(&mut self, cc: Cc, exit: ExitId) {
-        let around = self.a.jcc(cc.not());
-        let (nans, polled) = (self.nans, self.polled);
-        self.jump(exit);
-        (self.nans, self.polled) = (nans, polled);
-        self.a.bind(around);
     }
 
     /// Registers the branch at `fixup` as the site of `exit`, with its stub to follow.
@@ -217,12 +204,7 @@ impl Emission<'_> {
     }
 
     pub(super) fn jump_reg(&mut self, rd: Reg, ra: Reg, disp: i32, link: u64) {
-        let instrumented = self.block.instrumented;
-        if instrumented {
-            self.settle_all();
-        } else {
-            self.poll(self.pc);
-        }
+        self.poll(self.pc);
         let target = match (loc(ra), disp) {
             (Loc::R(a), 0) if rd != ra => a,
             (a, 0) => {
@@ -255,15 +237,6 @@ impl Emission<'_> {
                 }
             }
         }
-        if instrumented {
-            self.a.cmp_zero_far(REQUEST);
-            let fixup = self.a.jcc(Cc::Ne);
-            self.colds.push(Cold {
-                fixup,
-                back: 0,
-                kind: ColdKind::PollIndirect { target },
-            });
-        }
         // Bit 0 of the target does not count; an odd one is never in the cache, and is cleared on
         // the way out.
         self.a.mov32(super::regs::RCX, Loc::R(target));
@@ -277,9 +250,9 @@ impl Emission<'_> {
         asm!(self.a; jmp QWORD [rbp + rcx * 8 + JUMP_CACHE + 8]);
     }
 
-    pub(super) fn cold_indirect(&mut self, target: u8, stub: usize) {
+    pub(super) fn cold_indirect(&mut self, target: u8) {
         self.a.mov(RAX, Loc::R(target));
-        asm!(self.a; and rax, BYTE -2; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(stub)]);
+        asm!(self.a; and rax, BYTE -2; mov [rbp + PC], rax; jmp QWORD [rbp + stub_disp(STUB_INDIRECT)]);
     }
 
     pub(super) fn trap(&mut self, trap: Trap) {

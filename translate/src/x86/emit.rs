@@ -7,8 +7,7 @@ use super::bytes;
 use super::control::PC;
 use super::lanes::{self, Literals};
 use super::runtime::{
-    EXIT_BLOCK, LEAVE_CHANGED, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, STUB_INDIRECT,
-    STUB_POLL, stub_disp,
+    EXIT_BLOCK, LEAVE_CHANGED, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp,
 };
 use super::{FaultPoint, HostCode, Nans, Site};
 use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
@@ -41,8 +40,6 @@ pub(super) enum ColdKind {
     Poll { pc: u64, sunk: SunkRange },
     /// The jump cache missed the pc in `target`.
     Indirect { target: u8 },
-    /// A request is pending on the way to the pc in `target`.
-    PollIndirect { target: u8 },
     /// The stub of an unlinked exit.
     Exit { exit: ExitId, site: usize },
     /// Settle, run the exit's sunk ops, then its jump.
@@ -128,6 +125,9 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     e.literals.clear();
     e.a.nop(ENTRY_SLOT);
     out.chain_entry = e.a.label() as u32;
+    if block.instrumented {
+        e.poll(block.pc);
+    }
     e.hot();
     out.stale_stub = e.a.label() as u32;
     e.stale_stub();
@@ -503,8 +503,7 @@ impl Emission<'_> {
                     self.jump_back(back);
                 }
                 ColdKind::Poll { pc, sunk } => self.cold_poll(pc, sunk),
-                ColdKind::Indirect { target } => self.cold_indirect(target, STUB_INDIRECT),
-                ColdKind::PollIndirect { target } => self.cold_indirect(target, STUB_POLL),
+                ColdKind::Indirect { target } => self.cold_indirect(target),
                 ColdKind::Exit { exit, site } => self.cold_exit(exit, site),
                 ColdKind::SunkExit { exit, sunk, nans } => self.cold_sunk_exit(exit, sunk, nans),
             }
