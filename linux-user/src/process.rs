@@ -271,6 +271,8 @@ impl Process {
             life.leader_code = code;
         }
         self.changed.notify_all();
+        drop(life);
+        self.gate.look_again();
     }
 
     /// Whether all threads must end.
@@ -325,11 +327,13 @@ impl Process {
         }
     }
 
-    /// Whether each thread stands still or is in a host call.
-    pub(crate) fn all_are_outside(&self) -> bool {
-        let life = self.life();
-        let mut members = life.threads.values();
-        members.all(|member| member.outside.is_outside())
+    /// Waits until each thread stands still or is in a host call, for `most` at the longest.
+    pub(crate) fn wait_until_all_are_outside(&self, most: Duration) {
+        self.gate.wait_until(most, || {
+            let life = self.life();
+            let mut members = life.threads.values();
+            members.all(|member| member.outside.is_outside())
+        });
     }
 
     /// The threads, by vCPU.
@@ -347,11 +351,11 @@ impl Process {
     /// For one thread at a time, which is no guest's: whoever forks waits for what it does.
     pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> R {
         let own = Outside::default();
-        own.go_outside();
+        self.gate.go_outside(&own);
         self.life().helper = Some(own.clone());
         self.gate.come_back(&own);
         let result = work();
-        own.go_outside();
+        self.gate.go_outside(&own);
         result
     }
 

@@ -11,13 +11,11 @@ use crate::thread::Thread;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vcpu::Engine;
 
 /// How long [`Remote::stop`] waits until nobody runs.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long it takes a thread to stand still, about.
-const SOON: Duration = Duration::from_micros(50);
 
 /// Reaches a guest process from outside. Clones are about the same one.
 #[derive(Clone, Default)]
@@ -79,11 +77,8 @@ impl Remote {
         if !process.pause.want() {
             return false;
         }
-        let deadline = Instant::now() + PATIENCE;
         process.kick_all();
-        while !process.all_are_outside() && Instant::now() < deadline {
-            std::thread::sleep(SOON);
-        }
+        process.wait_until_all_are_outside(PATIENCE);
         true
     }
 

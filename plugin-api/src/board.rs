@@ -74,15 +74,12 @@ macro_rules! elements {
         $(#[$meta])*
         $vis struct $name { $($(#[$field_meta])* $field_vis $field: $type),* }
 
-        // SAFETY: each field is an element, as the function below has the compiler check.
+        // SAFETY: each field is an element, as the compiler checks below.
         unsafe impl $crate::Element for $name {}
 
         const _: () = {
-            #[allow(dead_code)]
-            fn each_field_is_an_element() {
-                fn is_element<T: $crate::Element>() {}
-                $(is_element::<$type>();)*
-            }
+            const fn is_element<T: $crate::Element>() {}
+            $(is_element::<$type>();)*
         };
     )*};
 }

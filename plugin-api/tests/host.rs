@@ -5,7 +5,7 @@
 mod fake;
 
 use std::ffi::{CString, c_char, c_int};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fake::Tb;
@@ -79,7 +79,7 @@ impl Plugin for Probe {
                 insn.before()
                     .writing()
                     .call_with(insn.address(), |probe, cpu, address| {
-                        probe.own.of(cpu).first.store(address, SeqCst);
+                        probe.own.of(cpu).first.store(address, Relaxed);
                     });
                 insn.accesses(Rw::Read).call(|probe, cpu, access| {
                     let tally = probe.pages.of(cpu).of(access.address());

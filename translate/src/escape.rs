@@ -83,14 +83,8 @@ unsafe extern "C" fn enter(
         "mov rdi, rsi",
         "call rax",
         "xor eax, eax",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
+        "jmp {}",
+        sym restore,
     )
 }
 
@@ -101,6 +95,16 @@ unsafe extern "C" fn resume(frame: u64) -> ! {
     std::arch::naked_asm!(
         "mov rsp, rdi",
         "mov eax, 1",
+        "jmp {}",
+        sym restore,
+    )
+}
+
+/// The end of [`enter`]: gives `eax`.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn restore() {
+    std::arch::naked_asm!(
         "add rsp, 8",
         "pop r15",
         "pop r14",

@@ -7,8 +7,8 @@
 //!
 //! 1. All blocks of a set agree which counters are lanes, as they run into each other. A lane is
 //!    given to a counter once and for ever.
-//! 2. Callbacks may look at counters. A set whose first blocks call callbacks has no lanes at all;
-//!    where lanes are in use, they are added to memory before each callback.
+//! 2. Callbacks may look at counters. From the first block on that calls one, no more lanes are given;
+//!    those that are in use are added to memory before each callback.
 //! 3. What other threads see of a running vCPU's lanes is what was in memory when it last left
 //!    generated code.
 
@@ -24,7 +24,7 @@ pub type Offsets = [u32; 2];
 /// No lanes.
 pub const NONE: Offsets = [0; 2];
 
-/// What both lanes are given to if there are to be none: nothing is ever added to it but 0.
+/// What a lane is given to that no counter is to have: nothing is ever added to it but 0.
 const CLOSED: u32 = offset_of!(CpuState, lane_sink) as u32;
 
 /// Which counters of an instrumentation set are lanes. Generated code reads it.
@@ -45,23 +45,16 @@ impl Lanes {
     pub fn plan(&self, block: &mut Block) {
         let looks = |op: &Op| matches!(op, Op::Call { .. } | Op::SetCount { .. });
         block.looked_at = block.ops.iter().any(looks);
-        if block.looked_at && self.close() {
-            block.lanes = NONE;
-            return;
+        if block.looked_at {
+            self.close();
         }
         for op in &block.ops {
             if let Op::Count { offset, .. } = *op {
                 self.give(offset);
             }
         }
-        block.lanes = match self.offsets() {
-            [CLOSED, _] => NONE,
-            offsets => offsets,
-        };
-    }
-
-    fn offsets(&self) -> Offsets {
-        unpack(self.0.load(Relaxed))
+        let given = |offset| if offset == CLOSED { 0 } else { offset };
+        block.lanes = unpack(self.0.load(Relaxed)).map(given);
     }
 
     /// Gives a lane to the counter if it has none and there is one.
@@ -77,16 +70,15 @@ impl Lanes {
         });
     }
 
-    /// Sees to it that there are no lanes, unless some are in use; gives whether there are none.
-    fn close(&self) -> bool {
-        let closed = pack([CLOSED; 2]);
-        match self
-            .0
-            .compare_exchange(pack(NONE), closed, Relaxed, Relaxed)
-        {
-            Ok(_) => true,
-            Err(now) => now == closed,
-        }
+    /// Sees to it that no more lanes are given: a block that adds the lanes to memory has to know all
+    /// that may be in use when it runs.
+    fn close(&self) {
+        // An error means that there was nothing to close.
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |word| {
+            let offsets = unpack(word);
+            let closed = offsets.map(|offset| if offset == 0 { CLOSED } else { offset });
+            (closed != offsets).then(|| pack(closed))
+        });
     }
 }
 
@@ -148,6 +140,10 @@ mod tests {
         let mut late = block(&[CALL, count(1600)]);
         lanes.plan(&mut late);
         assert!(late.looked_at);
-        assert_eq!(late.lanes, [800, 1600]);
+        assert_eq!(late.lanes, [800, 0]);
+        // What `late` adds to memory before its callbacks is all that there will ever be.
+        let mut later = block(&[count(2400)]);
+        lanes.plan(&mut later);
+        assert_eq!(later.lanes, [800, 0]);
     }
 }

@@ -1,7 +1,7 @@
 //! Guest code → a block in the cache. One per vCPU, because it keeps its buffers.
 
 use epoch::Participant;
-use plugin_rt::{Instruments, Wishes, fill};
+use plugin_rt::{InstrumentationSet, Instruments, Wishes, fill};
 use tb_cache::{ArenaOwner, Insert, Key, SetId, Tb, Translation};
 use translate::Block;
 use translate::frontend::{self, Limits};
@@ -113,8 +113,7 @@ impl Translator {
             };
             frontend::translate(block, key.pc, key.mode, &code, &limits);
         }
-        hooks::fill(block, &wishes, false);
-        fill(block, engine.set());
+        fill_points(block, &wishes, false, engine);
         if let Some(dump) = dump {
             dump.filled(block);
         }
@@ -218,8 +217,8 @@ impl Translator {
         };
         let block = &mut self.block;
         frontend::translate(block, key.pc, key.mode, tools.engine.code(), &limits);
-        hooks::fill(block, &wishes(tools.instruments, block), begun);
-        fill(block, tools.engine.set());
+        let wishes = wishes(tools.instruments, block);
+        fill_points(block, &wishes, begun, tools.engine);
         !block.bytes.is_empty()
     }
 
@@ -234,5 +233,16 @@ fn wishes(instruments: &mut Instruments, block: &Block) -> Wishes {
     match instruments.set() {
         SetId::EMPTY => Wishes::new(),
         _ => instruments.translated(block),
+    }
+}
+
+/// Fills the block's points with what plugins and the engine itself ask for.
+fn fill_points(block: &mut Block, wishes: &Wishes, begun: bool, engine: &Engine) {
+    // Either removes the points: most blocks are gone through once.
+    if !wishes.is_empty() {
+        hooks::fill(block, wishes, begun);
+    }
+    if wishes.is_empty() || engine.set() != &InstrumentationSet::EMPTY {
+        fill(block, engine.set());
     }
 }

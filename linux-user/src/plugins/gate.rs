@@ -9,15 +9,15 @@
 //!    here. It says so itself, and comes back only through an open gate.
 //! 2. Whoever forks closes the gate, kicks those that are inside, and waits until all others are
 //!    outside. Then it forks, and opens the gate. Parent and child have gates of their own.
+//! 3. Who waits for others to be outside ([`Gate::wait_until`]) is woken by each that goes there, and by
+//!    each that goes away for good ([`Gate::look_again`]).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the others are waited for. One may be in a callback that never returns.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long it takes a thread to get outside, about.
-const SOON: Duration = Duration::from_micros(50);
 
 /// Whether a thread is outside.
 #[derive(Clone, Debug, Default)]
@@ -25,13 +25,8 @@ pub(crate) struct Outside(Arc<AtomicBool>);
 
 impl Outside {
     pub(crate) fn is_outside(&self) -> bool {
-        // Acquire: pairs with the Release of who goes outside.
-        self.0.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn go_outside(&self) {
-        // Release: what callbacks have done is seen by whoever forks.
-        self.0.store(true, Ordering::Release);
+        // SeqCst: see `Gate::go_outside`.
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -39,14 +34,57 @@ impl Outside {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     closed: AtomicBool,
+    /// How many wait for others to be outside.
+    watchers: AtomicU32,
     waiting: Mutex<()>,
     opened: Condvar,
+    moved: Condvar,
 }
 
 impl Gate {
+    /// The thread can call nobody back from now on.
+    pub(crate) fn go_outside(&self, own: &Outside) {
+        // SeqCst: either who waits sees this thread outside, or this thread sees that somebody waits
+        // (`wait_until`): a store before a load, on both sides.
+        own.0.store(true, Ordering::SeqCst);
+        if self.watchers.load(Ordering::SeqCst) != 0 {
+            self.look_again();
+        }
+    }
+
+    /// Something has changed that somebody may wait for.
+    pub(crate) fn look_again(&self) {
+        // Under the lock, so that nobody goes to sleep between looking and waiting.
+        drop(self.lock());
+        self.moved.notify_all();
+    }
+
+    /// Waits until `done`, which is about who is outside, for `most` at the longest.
+    pub(crate) fn wait_until(&self, most: Duration, done: impl Fn() -> bool) {
+        let deadline = Instant::now() + most;
+        // SeqCst: see `go_outside`.
+        self.watchers.fetch_add(1, Ordering::SeqCst);
+        let mut waiting = self.lock();
+        while !done() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.moved.wait_timeout(waiting, left);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(waiting);
+        self.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // It guards nothing that could be half done.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does what may take long, outside.
     pub(crate) fn outside<R>(&self, own: &Outside, work: impl FnOnce() -> R) -> R {
-        own.go_outside();
+        self.go_outside(own);
         let result = work();
         self.come_back(own);
         result
@@ -66,8 +104,8 @@ impl Gate {
             if !self.closed.load(Ordering::SeqCst) {
                 return;
             }
-            own.0.store(true, Ordering::Release);
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            self.go_outside(own);
+            let mut waiting = self.lock();
             while self.closed.load(Ordering::Relaxed) {
                 let woken = self.opened.wait(waiting);
                 waiting = woken.unwrap_or_else(PoisonError::into_inner);
@@ -82,14 +120,11 @@ impl Gate {
         while self.closed.swap(true, Ordering::SeqCst) {
             self.outside(own, || ());
         }
-        let deadline = Instant::now() + PATIENCE;
-        let is_inside = |other: &Outside| {
-            // SeqCst: see `come_back`. (Acquire: pairs with the Release of those that go outside.)
-            !Arc::ptr_eq(&other.0, &own.0) && !other.0.load(Ordering::SeqCst)
+        let is_outside = |other: &Outside| {
+            // SeqCst: see `come_back` and `go_outside`. Being outside is published by the store there.
+            Arc::ptr_eq(&other.0, &own.0) || other.0.load(Ordering::SeqCst)
         };
-        while others().iter().any(is_inside) && Instant::now() < deadline {
-            std::thread::sleep(SOON);
-        }
+        self.wait_until(PATIENCE, || others().iter().all(is_outside));
         Closed(self)
     }
 }
@@ -99,9 +134,10 @@ pub(crate) struct Closed<'a>(&'a Gate);
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        let waiting = self.0.waiting.lock();
-        // Under the lock, so that nobody goes to sleep between.
-        self.0.closed.store(false, Ordering::SeqCst);
+        let waiting = self.0.lock();
+        // Under the lock, so that nobody goes to sleep between. Release: who sees the gate open sees
+        // what was done behind it.
+        self.0.closed.store(false, Ordering::Release);
         self.0.opened.notify_all();
         drop(waiting);
     }
@@ -133,7 +169,7 @@ mod tests {
                         gate.outside(own, std::thread::yield_now);
                     }
                     // A thread that ends is outside.
-                    own.0.store(true, Ordering::Release);
+                    gate.go_outside(own);
                 });
             }
             let forks = threads[2..].iter().map(|own| {
@@ -145,7 +181,7 @@ mod tests {
                         assert_eq!(first, second);
                         drop(closed);
                     }
-                    own.0.store(true, Ordering::Release);
+                    gate.go_outside(own);
                 })
             });
             let forks: Vec<_> = forks.collect();

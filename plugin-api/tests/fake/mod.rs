@@ -5,7 +5,7 @@
 //! the tests ask about later.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub const VCPUS: usize = 4;
@@ -48,7 +48,7 @@ pub fn note(what: impl Into<String>) {
 
 /// Scoreboards that are not freed.
 pub fn boards() -> usize {
-    BOARDS.load(SeqCst)
+    BOARDS.load(Relaxed)
 }
 
 /// A number in a scoreboard, as plugins name it.
@@ -151,7 +151,7 @@ impl Hook {
             match *self {
                 Hook::Call(cb, _, data) => cb(vcpu, data as *mut c_void),
                 Hook::CallIf(cb, _, relation, entry, imm, data) => {
-                    let number = entry.number(vcpu).load(SeqCst);
+                    let number = entry.number(vcpu).load(Relaxed);
                     let holds = match relation {
                         2 => number == imm,
                         3 => number != imm,
@@ -171,9 +171,9 @@ impl Hook {
                 }
                 Hook::Memory(..) => (),
                 Hook::Add(entry, imm) => {
-                    entry.number(vcpu).fetch_add(imm, SeqCst);
+                    entry.number(vcpu).fetch_add(imm, Relaxed);
                 }
-                Hook::Store(entry, imm) => entry.number(vcpu).store(imm, SeqCst),
+                Hook::Store(entry, imm) => entry.number(vcpu).store(imm, Relaxed),
             }
         }
     }
@@ -343,13 +343,13 @@ interface! {
     }
 
     fn qemu_plugin_scoreboard_new(size: usize) -> *mut Board {
-        BOARDS.fetch_add(1, SeqCst);
+        BOARDS.fetch_add(1, Relaxed);
         let element = || (0..size.div_ceil(8)).map(|_| AtomicU64::new(0)).collect();
         let elements = (0..VCPUS).map(|_| element()).collect();
         Box::into_raw(Box::new(Board { elements }))
     }
     fn qemu_plugin_scoreboard_free(board: *mut Board) {
-        BOARDS.fetch_sub(1, SeqCst);
+        BOARDS.fetch_sub(1, Relaxed);
         note("board freed");
         // SAFETY: made above, and freed once.
         drop(unsafe { Box::from_raw(board) });
@@ -360,10 +360,10 @@ interface! {
         element.as_ptr().cast_mut().cast()
     }
     fn qemu_plugin_u64_get(entry: Entry, vcpu: c_uint) -> u64 {
-        entry.number(vcpu).load(SeqCst)
+        entry.number(vcpu).load(Relaxed)
     }
     fn qemu_plugin_u64_sum(entry: Entry) -> u64 {
-        (0..VCPUS).map(|vcpu| entry.number(vcpu as c_uint).load(SeqCst)).sum()
+        (0..VCPUS).map(|vcpu| entry.number(vcpu as c_uint).load(Relaxed)).sum()
     }
     fn qemu_plugin_num_vcpus() -> c_int {
         VCPUS as c_int

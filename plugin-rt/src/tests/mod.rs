@@ -179,8 +179,8 @@ impl Drop for Vcpu {
 /// A function as a plugin passes it.
 macro_rules! function {
     ($function:expr) => {
+        // SAFETY: from one function pointer to another.
         Some(unsafe {
-            // SAFETY: from one function pointer to another.
             std::mem::transmute::<*const (), unsafe extern "C" fn()>($function as *const ())
         })
     };
