@@ -136,6 +136,9 @@ fn pseudo(insn: &Insn) -> Option<(&'static str, &'static str)> {
         Jalr if imm == 0 => ("jalr", "d,s"),
         Fence if imm == 0xff => ("fence", ""),
 
+        SfenceVma if rs1 == 0 && rs2 == 0 => ("sfence.vma", ""),
+        SfenceVma if rs2 == 0 => ("sfence.vma", "s"),
+
         Csrrw if rd == 0 && rs1 == 0 && imm == 0xc00 => ("unimp", ""),
         Csrrs if rs1 == 0 => match imm {
             1 => ("frflags", "d"),

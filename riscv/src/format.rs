@@ -38,6 +38,8 @@ pub(crate) enum Format {
     Sets,
     /// `rs1` alone.
     Rs1,
+    /// `rs1`, `rs2`; no `rd`.
+    Rs1Rs2,
     S,
     B,
     U,
@@ -298,6 +300,7 @@ const FORMATS: [(Format, Layout); Format::CAdd as usize + 1] = [
     (Format::Csr, Layout::regs(RD, RS1, NONE).unsigned(&[(31, 20, 0)])),
     (Format::Sets, EMPTY.unsigned(&[(27, 20, 0)])),
     (Format::Rs1, Layout::regs(NONE, RS1, NONE)),
+    (Format::Rs1Rs2, Layout::regs(NONE, RS1, RS2)),
     (Format::S, Layout::regs(NONE, RS1, RS2).signed(12, &[(31, 25, 5), (11, 7, 0)])),
     (Format::B, Layout::regs(NONE, RS1, RS2)
         .signed(13, &[(31, 31, 12), (7, 7, 11), (30, 25, 5), (11, 8, 1)])),

@@ -1,7 +1,8 @@
 //! A decoded instruction: one flat record, the same for 16- and 32-bit encodings.
 
-/// Every instruction of RV64GC, Zicsr, Zifencei, Zba, Zbb, Zbs, Zicond, Zicbom, Zicboz and
-/// Zihintpause. A compressed instruction carries the opcode of the instruction it expands to.
+/// Every instruction of RV64GC, Zicsr, Zifencei, Zba, Zbb, Zbs, Zicond, Zicbom, Zicboz,
+/// Zihintpause and, of the privileged architecture, the machine and supervisor levels with Svinval.
+/// A compressed instruction carries the opcode of the instruction it expands to.
 #[allow(missing_docs, reason = "each variant is named after its mnemonic")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -44,6 +45,8 @@ pub enum Opcode {
     CzeroEqz, CzeroNez,
     // Zicbom, Zicboz
     CboClean, CboFlush, CboInval, CboZero,
+    // Privileged, Svinval
+    Sret, Mret, Wfi, SfenceVma, SinvalVma, SfenceWInval, SfenceInvalIr,
 }
 
 /// One decoded instruction.

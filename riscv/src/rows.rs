@@ -83,7 +83,7 @@ const fn c(op: Opcode, text: &str, format: Format) -> Row {
     }
 }
 
-const COUNT: usize = CboZero as usize;
+const COUNT: usize = SfenceInvalIr as usize;
 const COMPRESSED_COUNT: usize = 42;
 
 /// Whether `ROWS` is in the order of the opcodes.
@@ -319,6 +319,14 @@ pub(crate) static ROWS: [Row; COUNT] = [
     row(CboFlush,  "cbo.flush",  "000000000010 ..... 010 00000 0001111",      Rs1,     "(s)"),
     row(CboInval,  "cbo.inval",  "000000000000 ..... 010 00000 0001111",      Rs1,     "(s)"),
     row(CboZero,   "cbo.zero",   "000000000100 ..... 010 00000 0001111",      Rs1,     "(s)"),
+    // Privileged, Svinval
+    row(Sret,      "sret",       "000100000010 00000 000 00000 1110011",      Bare,    ""),
+    row(Mret,      "mret",       "001100000010 00000 000 00000 1110011",      Bare,    ""),
+    row(Wfi,       "wfi",        "000100000101 00000 000 00000 1110011",      Bare,    ""),
+    row(SfenceVma, "sfence.vma", "0001001 ..... ..... 000 00000 1110011",     Rs1Rs2,  "s,t"),
+    row(SinvalVma, "sinval.vma", "0001011 ..... ..... 000 00000 1110011",     Rs1Rs2,  "s,t"),
+    row(SfenceWInval,  "sfence.w.inval",  "000110000000 00000 000 00000 1110011", Bare, ""),
+    row(SfenceInvalIr, "sfence.inval.ir", "000110000001 00000 000 00000 1110011", Bare, ""),
 ];
 
 /// Every 16-bit instruction of RV64C.

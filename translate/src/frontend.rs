@@ -585,6 +585,10 @@ impl Front<'_> {
         let link = self.pc.wrapping_add(i.imm as u64);
         match i.op {
             O::Illegal => self.trap(Trap::Illegal),
+            // Not there in user mode.
+            O::Sret | O::Mret | O::Wfi | O::SfenceVma | O::SinvalVma | O::SfenceWInval | O::SfenceInvalIr => {
+                self.trap(Trap::Illegal)
+            }
             O::Lui => self.constant(i.rd, i.imm as u64),
             O::Auipc => self.constant(i.rd, link),
             O::Jal => self.jal(i, limits),

@@ -37,6 +37,8 @@ pub fn class(op: Opcode) -> Class {
     let within = |first: Opcode, last: Opcode| (first as u8..=last as u8).contains(&(op as u8));
     match op {
         Illegal | Ecall | Ebreak => Class::Trap,
+        // Illegal to a program.
+        _ if within(Sret, SfenceInvalIr) => Class::Trap,
         Flw | Fld => Class::Load,
         Fsw | Fsd => Class::Store,
         _ if within(Jal, Bgeu) => Class::Control,

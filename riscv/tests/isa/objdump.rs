@@ -13,6 +13,12 @@ fn agrees(raw: u32, ours: &str, theirs: &str) -> bool {
     match insn.op {
         // Newer than the objdump of the day.
         Opcode::CzeroEqz | Opcode::CzeroNez => true,
+        // Known there only if the extension is asked for.
+        Opcode::SinvalVma | Opcode::SfenceWInval | Opcode::SfenceInvalIr
+            if theirs.starts_with(".4byte") =>
+        {
+            true
+        }
         // The manual: reserved fields of fences are to be ignored. They are unknown there.
         Opcode::Fence | Opcode::FenceTso | Opcode::FenceI if theirs.starts_with(".4byte") => true,
         // Exact conversions have a rounding mode field all the same; there only with 0.
@@ -21,7 +27,7 @@ fn agrees(raw: u32, ours: &str, theirs: &str) -> bool {
         Opcode::Illegal if theirs.ends_with("unknown") => true,
         // Reserved by the manual: a stack adjustment by 0.
         Opcode::Illegal if insn.raw == 0x6101 => true,
-        // Of extensions that we do not have: `uret`, and the privileged ones.
+        // Of extensions that we do not have: `uret`, and those of the hypervisor.
         Opcode::Illegal if insn.raw & 0xfff == 0x073 => true,
         // Compressed HINTs are printed in many ways there; here they must be legal.
         op if theirs.starts_with("c.") => op != Opcode::Illegal,

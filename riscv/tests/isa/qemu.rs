@@ -20,6 +20,11 @@ fn reason_to_differ(raw: u32, ours: &str, theirs: &str) -> Option<&'static str> 
         {
             Some("QEMU takes cache-block operations for loads of 128 bits")
         }
+        Opcode::SinvalVma | Opcode::SfenceWInval | Opcode::SfenceInvalIr
+            if theirs.trim_end() == "illegal" =>
+        {
+            Some("QEMU's text knows nothing of Svinval")
+        }
         _ if insn.len == 2 && insn.imm == 0 && theirs.trim_end() == "illegal" => {
             Some("a compressed HINT, which both run")
         }
