@@ -49,6 +49,21 @@ pub enum Opcode {
     Sret, Mret, Wfi, SfenceVma, SinvalVma, SfenceWInval, SfenceInvalIr,
 }
 
+impl Opcode {
+    /// Whether this works on the system's registers: a CSR access, or an instruction of the privileged
+    /// architecture.
+    pub fn is_system(self) -> bool {
+        use Opcode::*;
+        matches!(self, Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci)
+    }
+
+    /// Whether this is an instruction of F or D: one that needs the floating-point unit.
+    pub fn is_float(self) -> bool {
+        // Their rows stand together.
+        (Opcode::Flw as u8..=Opcode::FmvDX as u8).contains(&(self as u8))
+    }
+}
+
 /// One decoded instruction.
 ///
 /// Fields that an instruction does not have are 0. Immediates are sign-extended and already

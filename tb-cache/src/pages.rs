@@ -56,6 +56,13 @@ pub trait CodePages: GuestCode + Send {
     /// Whoever makes a protected page writable calls `page_written` first, and lets no `watch` of
     /// that page come between the two.
     fn watch(&self, page: u64) -> Watch;
+
+    /// Generated code of a machine's hart has faulted at this host address, where the TLB said that
+    /// it may write. Gives whether that was because the page is protected: then it no longer is.
+    fn write_fault(&self, host: u64) -> bool {
+        let _ = host;
+        false
+    }
 }
 
 /// The addresses of the pages that hold any of `len` bytes at `start`; they may wrap around.

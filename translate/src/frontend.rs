@@ -4,6 +4,9 @@
 //! conditional branches and returns to known addresses, and stops at anything it cannot see
 //! through, at its own instructions (a loop is closed by an exit) or at the limit.
 //!
+//! On a machine's hart it stays in its page, as the next one may be mapped elsewhere at any moment. An
+//! instruction that may straddle two pages has a block of its own, which depends on both.
+//!
 //! Every guest cycle passes a poll: an exit that may close a loop polls, and so does a backward
 //! jump that is followed. Forward moves and folded returns alone cannot form a cycle.
 
@@ -43,6 +46,7 @@ impl Default for Limits {
 /// CSR numbers that the front end knows (unprivileged specification, "Zicsr" and "F").
 const CSR_FFLAGS: i32 = 0x001;
 const CSR_FRM: i32 = 0x002;
+const CSR_FCSR: i32 = 0x003;
 
 /// Translates the guest code at `pc` into `block` (cleared first). Where nothing can be fetched,
 /// the block ends in `Trap::Fetch`.
@@ -70,7 +74,8 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
             0 => limits.enough_insns.min(limits.max_insns),
             _ => limits.max_insns,
         };
-        if closes_loop || front.block.n_insns >= limit.max(1) {
+        let is_far = front.block.n_insns != 0 && mode.is_far(pc, front.pc);
+        if closes_loop || is_far || front.block.n_insns >= limit.max(1) {
             front.jump_out(front.pc, closes_loop);
             break;
         }
@@ -549,6 +554,7 @@ impl Front<'_> {
         let writes_reg = i.op == Opcode::Csrrw || (i.op == Opcode::Csrrwi && i.rs1 == 0);
         self.known.forget(i.rd);
         match i.imm {
+            CSR_FFLAGS | CSR_FRM | CSR_FCSR if self.mode.fp_off() => self.trap(Trap::Float),
             CSR_FFLAGS if reads_only => {
                 self.push(Op::FlagsRead { rd });
                 Flow::Next
@@ -576,6 +582,9 @@ impl Front<'_> {
 
     #[rustfmt::skip]
     fn insn(&mut self, i: &Insn, limits: &Limits) -> Flow {
+        if self.mode.fp_off() && i.op.is_float() {
+            return self.trap(Trap::Float);
+        }
         use AluOp as A;
         use Fmt::{D, S};
         use IntFmt::{I32, I64, U32, U64};

@@ -17,9 +17,10 @@ pub mod ops;
 pub mod passes;
 pub mod softfloat;
 pub mod state;
+pub mod tlb;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
 pub use mem::{Access, Cause, Fault, GuestCode, GuestMemory};
 pub use ops::{Block, FReg, Op, Reg};
-pub use state::{CpuState, Mode};
+pub use state::{CpuState, Mode, Privilege};

@@ -220,6 +220,10 @@ pub enum Trap {
     Fetch,
     /// `pause`: a spinning hart offers its time.
     Pause,
+    /// An instruction of the privileged architecture, on a machine's hart.
+    System,
+    /// A floating-point instruction where [`crate::Mode::fp_off`] says that the run loop wants to know.
+    Float,
 }
 
 /// A place where instrumentation may be asked for. An unfilled point is removed and costs nothing.
@@ -365,6 +369,23 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether the op's memory access may fault.
+    pub fn accesses_memory(&self) -> bool {
+        matches!(
+            self,
+            Op::Load { .. }
+                | Op::Store { .. }
+                | Op::StoreImm { .. }
+                | Op::Amo { .. }
+                | Op::Lr { .. }
+                | Op::Sc { .. }
+                | Op::CboZero { .. }
+                | Op::CboTouch { .. }
+                | Op::FLoad { .. }
+                | Op::FStore { .. }
+        )
+    }
+
     /// Whether the op may raise a floating-point flag.
     pub fn may_raise(&self) -> bool {
         match *self {

@@ -4,9 +4,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::lanes::Lanes;
 use crate::mem::{Access, Cause, Fault};
+use crate::tlb::{PAGE_SIZE, TlbView};
 
-/// Entries of a vCPU's own jump cache; a power of two.
+/// Entries of one of a vCPU's own jump caches; a power of two.
 pub const JUMP_CACHE_ENTRIES: usize = 4096;
+
+/// Jump caches of a vCPU: one for each privilege, with floating point and without, so that what changes
+/// with every trap leaves them as they are. Programs use but the first.
+const JUMP_CACHES: usize = 6;
 
 /// MXCSR with every exception masked, round to nearest, no flags.
 pub const MXCSR_DEFAULT: u32 = 0x1f80;
@@ -51,6 +56,9 @@ pub struct Mode(pub u32);
 
 impl Mode {
     const FP_TRAPS: u32 = 8;
+    const MACHINE: u32 = 16;
+    const PRIVILEGE_SHIFT: u32 = 5;
+    const FP_OFF: u32 = 128;
 
     /// The mode for a value of `frm` (0–7), with flags collected by MXCSR.
     pub fn from_frm(frm: u8) -> Mode {
@@ -71,6 +79,50 @@ impl Mode {
     pub fn fp_traps(self) -> bool {
         self.0 & Mode::FP_TRAPS != 0
     }
+
+    /// The same on a machine's hart: see [`CpuState::become_hart`].
+    pub fn on_hart(self, privilege: Privilege, fp_off: bool) -> Mode {
+        let fp = if fp_off { Mode::FP_OFF } else { 0 };
+        Mode(self.0 | Mode::MACHINE | (privilege as u32) << Mode::PRIVILEGE_SHIFT | fp)
+    }
+
+    /// Whether this is a machine's hart: addresses are translated, and code may be mapped elsewhere
+    /// at any moment but within its page.
+    #[inline]
+    pub fn is_hart(self) -> bool {
+        self.0 & Mode::MACHINE != 0
+    }
+
+    /// Whether floating-point instructions are for the run loop ([`crate::ops::Trap::Float`]).
+    #[inline]
+    pub fn fp_off(self) -> bool {
+        self.0 & Mode::FP_OFF != 0
+    }
+
+    /// Whether a jump from the page of `pc` to `target` has to look where that leads: its page may be
+    /// another one the next time. (So may the second page of an instruction that straddles two.)
+    #[inline]
+    pub fn is_far(self, pc: u64, target: u64) -> bool {
+        self.is_hart() && (pc ^ target >= PAGE_SIZE || target % PAGE_SIZE == PAGE_SIZE - 2)
+    }
+
+    /// Which jump cache blocks of this mode use.
+    #[inline]
+    pub(crate) fn jump_cache(self) -> usize {
+        let privilege = (self.0 >> Mode::PRIVILEGE_SHIFT & 3).min(2) as usize;
+        2 * privilege + usize::from(self.fp_off())
+    }
+}
+
+/// A hart's privilege, numbered as in the privileged architecture.
+#[allow(missing_docs, reason = "self-evident")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Privilege {
+    #[default]
+    User = 0,
+    Supervisor = 1,
+    Machine = 3,
 }
 
 /// Counters and scratch that plugins' inline operations reach by a fixed offset.
@@ -202,8 +254,12 @@ pub struct CpuState {
     pub(crate) fp_traps: u32,
     /// Host stack pointer of the run loop while generated code runs.
     pub host_rsp: u64,
-    /// Whether there may be anything in the jump cache.
-    jump_cache_used: bool,
+    /// Whether there may be anything in each jump cache.
+    jump_cache_used: [bool; JUMP_CACHES],
+    /// What a hart's mode has besides a program's: see [`Mode::on_hart`].
+    hart_mode: u32,
+    /// The translation of addresses in force on a hart.
+    pub tlb: TlbView,
     /// Host MXCSR of the run loop while generated code runs.
     pub host_mxcsr: u32,
     /// Scratch of generated code, for reading MXCSR.
@@ -231,11 +287,12 @@ pub struct CpuState {
     pub consts: Consts,
     /// Floating-point registers, singles NaN-boxed.
     pub f: [u64; 32],
-    /// Direct-mapped: pc bits 1–12 choose the entry.
-    pub jump_cache: [JumpEntry; JUMP_CACHE_ENTRIES],
+    /// By mode. Direct-mapped: pc bits 1–12 choose the entry.
+    pub jump_caches: [[JumpEntry; JUMP_CACHE_ENTRIES]; JUMP_CACHES],
 }
 
-// SAFETY: `lanes`, the only pointer, is to an atomic, which whoever set it keeps alive.
+// SAFETY: `lanes` points to an atomic and `tlb` to a table of the vCPU's own; whoever set them keeps
+// them alive.
 unsafe impl Send for CpuState {}
 
 impl CpuState {
@@ -261,18 +318,36 @@ impl CpuState {
         state.mxcsr = MXCSR_DEFAULT;
         state.consts = Consts::VALUES;
         state.res_addr = u64::MAX;
-        state.jump_cache[0] = JumpEntry::empty(0);
+        state.jump_caches[0][0] = JumpEntry::empty(0);
+    }
+
+    /// The vCPU is a hart of a machine from now on: its addresses go through [`CpuState::tlb`], its
+    /// code may be mapped elsewhere, and it begins in machine mode without floating point.
+    pub fn become_hart(&mut self) {
+        for cache in &mut self.jump_caches {
+            cache[0] = JumpEntry::empty(0);
+        }
+        self.set_hart_mode(Privilege::Machine, true);
+    }
+
+    /// Sets a hart's privilege, and whether its floating-point instructions are for the run loop.
+    #[inline]
+    pub fn set_hart_mode(&mut self, privilege: Privilege, fp_off: bool) {
+        self.hart_mode = Mode::default().on_hart(privilege, fp_off).0;
     }
 
     /// Forgets every jump target.
     pub fn clear_jump_cache(&mut self) {
-        if !std::mem::take(&mut self.jump_cache_used) {
-            return;
-        }
-        for (index, entry) in self.jump_cache.iter_mut().enumerate() {
-            // Not to write to memory that has never been used.
-            if entry.code != 0 {
-                *entry = JumpEntry::empty(index);
+        let caches = self.jump_caches.iter_mut();
+        for (cache, used) in caches.zip(&mut self.jump_cache_used) {
+            if !std::mem::take(used) {
+                continue;
+            }
+            for (index, entry) in cache.iter_mut().enumerate() {
+                // Not to write to memory that has never been used.
+                if entry.code != 0 {
+                    *entry = JumpEntry::empty(index);
+                }
             }
         }
     }
@@ -285,14 +360,15 @@ impl CpuState {
     /// The entry that generated code looks at for `pc`.
     #[inline]
     pub fn jump_entry(&mut self, pc: u64) -> &mut JumpEntry {
-        self.jump_cache_used = true;
-        &mut self.jump_cache[(pc >> 1) as usize & (JUMP_CACHE_ENTRIES - 1)]
+        let cache = self.mode().jump_cache();
+        self.jump_cache_used[cache] = true;
+        &mut self.jump_caches[cache][(pc >> 1) as usize & (JUMP_CACHE_ENTRIES - 1)]
     }
 
     /// The mode blocks must have been translated for to run on this state.
     #[inline]
     pub fn mode(&self) -> Mode {
-        let mode = Mode::from_frm(self.frm as u8);
+        let mode = Mode(Mode::from_frm(self.frm as u8).0 | self.hart_mode);
         match self.fp_traps {
             0 => mode,
             _ => mode.with_fp_traps(),

@@ -50,14 +50,6 @@ const CYCLE: u16 = 0xc00;
 const TIME: u16 = 0xc01;
 const INSTRET: u16 = 0xc02;
 
-/// Whether an instruction is one for [`execute`].
-pub(crate) fn is_csr_access(insn: &Insn) -> bool {
-    matches!(
-        insn.op,
-        O::Csrrw | O::Csrrs | O::Csrrc | O::Csrrwi | O::Csrrsi | O::Csrrci
-    )
-}
-
 /// Executes a Zicsr instruction, all but the step to the next pc.
 pub(crate) fn execute(
     state: &mut CpuState,

@@ -5,7 +5,8 @@
 //!     └── Vcpu ─ one per guest thread
 //!           ├─ run          the loop: Find → Enter → Leave
 //!           ├─ translator   misses become blocks (dump: shown on demand)
-//!           ├─ csr          what the loop does itself
+//!           ├─ place        where a pc's code is
+//!           ├─ csr          the system registers of programs
 //!           ├─ latency      how long things take, if anybody asks
 //!           └─ state        registers; requests from outside
 //!   host side: fault (SIGSEGV, SIGBUS), guarded (accesses that may fault), thread (gs, signal stack)
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod guarded;
 pub mod latency;
 mod memory;
+mod place;
 mod run;
 mod seen;
 mod state;
@@ -31,7 +33,8 @@ mod vcpu;
 
 pub use dump::{Dump, Stages};
 pub use engine::{Backend, Config, DEFAULT_TB_SIZE, Engine, Error, start_plugins};
-pub use memory::{UserMemory, VcpuMemory};
+pub use memory::{System, UserMemory, VcpuMemory};
+pub use place::Place;
 pub use state::Kicker;
 pub use stats::{Leaves, Stats, VcpuStats};
 pub use vcpu::{Stop, Vcpu};

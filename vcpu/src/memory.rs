@@ -1,14 +1,48 @@
-//! Guest memory of a user-mode guest: a window of the host's address space.
+//! Guest memory, and that of a user-mode guest: a window of the host's address space.
 
+use riscv::Insn;
 use translate::ops::{AmoOp, Size};
-use translate::{Access, Cause, Fault, GuestMemory};
+use translate::{Access, Cause, CpuState, Fault, GuestMemory};
 
+use crate::csr::{self, HostClock};
 use crate::guarded::{self, HostFault};
+use crate::place::Place;
 
-/// Guest memory as a vCPU needs it.
+/// Guest memory as a vCPU needs it, with what decides how it is seen: the system registers.
 pub trait VcpuMemory: GuestMemory {
-    /// Host address of guest address 0, for generated code.
+    /// Host address of guest address 0, for generated code. 0 for a machine's hart, whose generated code
+    /// takes host addresses from [`CpuState::tlb`].
     fn host_base(&self) -> u64;
+
+    /// Where the code at `pc` lies, or the fault of fetching it.
+    #[inline]
+    fn locate(&mut self, pc: u64) -> Result<Place, Fault> {
+        let _ = pc;
+        Ok(Place::SAME)
+    }
+
+    /// Does a CSR instruction, or on a hart one of the privileged architecture.
+    fn system(&mut self, state: &mut CpuState, insn: &Insn) -> System {
+        match csr::execute(state, insn, &HostClock) {
+            Ok(()) => System::Step,
+            Err(csr::Illegal) => System::Illegal,
+        }
+    }
+}
+
+/// What a system instruction has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// It is done: on with the next.
+    Step,
+    /// It is done, and has set `state.pc`.
+    Jump,
+    /// As `Step`, but the owner has something to see to first: [`crate::Stop::Request`].
+    StepAndStop,
+    /// As `Jump`, likewise.
+    JumpAndStop,
+    /// There is no such thing, or not now: nothing has been done.
+    Illegal,
 }
 
 /// Guest memory of a user-mode guest.

@@ -14,16 +14,17 @@
 
 use std::cell::Cell;
 
-use tb_cache::{Key, Tb};
+use tb_cache::{Key, PAGE_SIZE, Tb};
 use translate::interp::{self, BlockEnd};
 use translate::mem::{Access, Cause, Fault};
-use translate::ops::{ExitId, Reg, Trap};
+use translate::ops::{ExitId, Reg, SunkRange, Trap};
 use translate::state::JumpEntry;
 use translate::x86::{Leave, Runtime};
+use translate::{CpuState, GuestCode};
 
-use crate::csr::{self, HostClock};
 use crate::fault::FaultKind;
-use crate::memory::VcpuMemory;
+use crate::memory::{System, VcpuMemory};
+use crate::place::{Mapped, Place};
 use crate::state::KICK;
 use crate::stats::{Count, add};
 use crate::translator::Missing;
@@ -137,21 +138,37 @@ impl<M: VcpuMemory> Vcpu<M> {
                 std::thread::yield_now();
                 self.step()
             }
-            Trap::Csr => self.on_csr(),
+            Trap::Csr | Trap::System => self.on_system(),
+            Trap::Float => Next::Stop(Stop::Float),
         }
     }
 
-    fn on_csr(&mut self) -> Next {
+    fn on_system(&mut self) -> Next {
+        let place = match self.memory.locate(self.state.pc) {
+            Ok(place) => place,
+            Err(fault) => return Next::Stop(Stop::Fault(fault)),
+        };
+        let code = Mapped {
+            code: self.engine.code(),
+            pc: self.state.pc,
+            place,
+        };
         let mut bytes = [0; LONG_INSN as usize];
-        let len = self.engine.code().fetch(self.state.pc, &mut bytes);
+        let len = code.fetch(self.state.pc, &mut bytes);
         let insn = riscv::decode(u32::from_le_bytes(bytes));
-        if len < bytes.len() || !csr::is_csr_access(&insn) {
+        if len < bytes.len() || !insn.op.is_system() {
             // It has been overwritten since it was translated. The new one may run already.
-            return self.interpret_one();
+            return self.interpret_one(place);
         }
-        match csr::execute(&mut self.state, &insn, &HostClock) {
-            Ok(()) => self.step(),
-            Err(csr::Illegal) => Next::Stop(Stop::Illegal),
+        match self.memory.system(&mut self.state, &insn) {
+            System::Step => self.step(),
+            System::Jump => Next::Find,
+            System::StepAndStop => {
+                self.step();
+                Next::Stop(Stop::Request)
+            }
+            System::JumpAndStop => Next::Stop(Stop::Request),
+            System::Illegal => Next::Stop(Stop::Illegal),
         }
     }
 
@@ -161,7 +178,20 @@ impl<M: VcpuMemory> Vcpu<M> {
         Next::Find
     }
 
+    /// Makes the state precise after a fault of an access that generated code handed over.
     fn on_helper_fault(&mut self) -> Next {
+        // SAFETY: generated code has just run there.
+        let tb = unsafe {
+            let called_from = self.state.exit_block;
+            self.engine
+                .cache()
+                .find_by_host(&self.participant, called_from)
+        };
+        if let Some(tb) = tb
+            && let Some(point) = tb.fault_point(self.state.exit_block)
+        {
+            run_sunk(&mut self.state, &mut *self.memory, tb, point.sunk);
+        }
         self.faulted = None;
         add(self.counts(), Count::Faults, 1);
         Next::Stop(Stop::Fault(self.state.fault()))
@@ -175,10 +205,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         let Some((tb, point)) = tb.and_then(|tb| Some((tb, tb.fault_point(rip)?))) else {
             unreachable!("generated code faulted at {rip:#x}, where nothing can fault");
         };
-        for op in tb.sunk_ops(point.sunk) {
-            let done = interp::run_op(&mut self.state, &mut *self.memory, op);
-            debug_assert!(done.is_ok(), "a sunk op is a pure register op: {op:?}");
-        }
+        run_sunk(&mut self.state, &mut *self.memory, tb, point.sunk);
         point.nans.canonicalize(&mut self.state);
         self.state.pc = point.pc;
         let start = tb.key();
@@ -186,7 +213,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             self.note_float_trap();
             return self.finish(Some(start));
         }
-        if point.retry {
+        if point.retry || self.engine.code().write_fault(self.state.fault_addr) {
             return self.finish(Some(start));
         }
         self.faulted = Some(start);
@@ -227,7 +254,11 @@ impl<M: VcpuMemory> Vcpu<M> {
     /// block: the block of `start` has begun it.
     #[cold]
     fn finish(&mut self, start: Option<Key>) -> Next {
-        let (translator, mut tools, key) = self.tools();
+        let place = match self.memory.locate(self.state.pc) {
+            Ok(place) => place,
+            Err(fault) => return Next::Stop(Stop::Fault(fault)),
+        };
+        let (translator, mut tools, key) = self.tools(place);
         let is_there = translator.rest(&mut tools, key, start);
         self.interpret(is_there)
     }
@@ -241,8 +272,8 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 
     /// Runs the instruction at `pc` in the interpreter.
-    fn interpret_one(&mut self) -> Next {
-        let (translator, mut tools, key) = self.tools();
+    fn interpret_one(&mut self, place: Place) -> Next {
+        let (translator, mut tools, key) = self.tools(place);
         let is_there = translator.single(&mut tools, key);
         self.interpret(is_there)
     }
@@ -272,13 +303,24 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// The block at `pc` is not what plugins would ask for now: another takes its place.
     fn on_changed(&mut self) -> Next {
-        self.engine.cache().invalidate_range(self.state.pc, 1);
+        let pc = self.state.pc;
+        if let Ok(place) = self.memory.locate(pc) {
+            let at = match place {
+                Place::SAME => pc,
+                place => place.page + pc % PAGE_SIZE,
+            };
+            self.engine.cache().invalidate_range(at, 1);
+        }
         Next::Find
     }
 
     /// Finds or makes the block for the present state.
     fn find(&mut self, via: Via) -> Next {
-        let (translator, tools, key) = self.tools();
+        let place = match self.memory.locate(self.state.pc) {
+            Ok(place) => place,
+            Err(fault) => return Next::Stop(Stop::Fault(fault)),
+        };
+        let (translator, tools, key) = self.tools(place);
         let (engine, online) = (tools.engine, tools.online);
         let tb = match translator.obtain(tools, key) {
             Ok(tb) => tb,
@@ -326,10 +368,10 @@ impl<M: VcpuMemory> Vcpu<M> {
         {
             return self.finish(start);
         }
-        let key = self.key();
-        let entry = *self.state.jump_entry(key.pc);
+        let pc = self.state.pc;
+        let entry = *self.state.jump_entry(pc);
         // The interpreter's jump cache holds addresses of block descriptions.
-        let cached = (entry.pc == key.pc)
+        let cached = (entry.pc == pc)
             .then(|| std::ptr::with_exposed_provenance::<Tb>(entry.code as usize))
             // SAFETY: put in below, while online; nothing has been retired since, or else the jump
             // cache would have been cleared.
@@ -337,15 +379,19 @@ impl<M: VcpuMemory> Vcpu<M> {
         let tb = match cached {
             Some(tb) => tb,
             None => {
-                let (translator, tools, key) = self.tools();
+                let place = match self.memory.locate(pc) {
+                    Ok(place) => place,
+                    Err(fault) => return Next::Stop(Stop::Fault(fault)),
+                };
+                let (translator, tools, key) = self.tools(place);
                 match translator.obtain(tools, key) {
                     Ok(tb) => std::ptr::from_ref(tb),
                     Err(missing) => return self.on_missing(missing),
                 }
             }
         };
-        *self.state.jump_entry(key.pc) = JumpEntry {
-            pc: key.pc,
+        *self.state.jump_entry(pc) = JumpEntry {
+            pc,
             code: tb.expose_provenance() as u64,
         };
         // SAFETY: from the cache, or from the jump cache as above; this vCPU is online, and passes no
@@ -355,6 +401,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             unreachable!("an engine without host code caches ops");
         };
         let end = interp::run_block(&mut self.state, &mut *self.memory, block);
+        let key = tb.key();
         let next = self.on_block_end(end);
         self.faulted = Some(key);
         next
@@ -364,6 +411,14 @@ impl<M: VcpuMemory> Vcpu<M> {
     #[inline]
     fn is_requested(&self) -> bool {
         self.state.take_requests() & KICK != 0
+    }
+}
+
+/// Runs what was put off past an access that has failed.
+fn run_sunk<M: VcpuMemory>(state: &mut CpuState, memory: &mut M, tb: &Tb, sunk: SunkRange) {
+    for op in tb.sunk_ops(sunk) {
+        let done = interp::run_op(state, memory, op);
+        debug_assert!(done.is_ok(), "a sunk op is a pure register op: {op:?}");
     }
 }
 

@@ -13,6 +13,7 @@ use translate::x86::{Emitter, HostCode};
 use crate::csr::timestamp;
 use crate::engine::{Backend, Engine};
 use crate::latency::Recorder;
+use crate::place::{Mapped, Place};
 use crate::seen::Seen;
 use crate::stats::{Count, add};
 
@@ -36,10 +37,23 @@ pub(crate) struct Tools<'a, 'v> {
     pub instruments: &'v mut Instruments,
     /// Of the vCPU's instrumentation set.
     pub lanes: Option<&'a Lanes>,
+    /// Where the code of the block is.
+    pub place: Place,
     /// The vCPU's number.
     pub vcpu: u32,
     /// Where to note how long it takes.
     pub latency: Option<&'a Recorder>,
+}
+
+impl Tools<'_, '_> {
+    /// The code around that of `key`.
+    fn code(&self, key: Key) -> Mapped<'_> {
+        Mapped {
+            code: self.engine.code(),
+            pc: key.pc,
+            place: self.place,
+        }
+    }
 }
 
 /// A translator.
@@ -95,7 +109,12 @@ impl Translator {
         let engine = tools.engine;
         let cache = engine.cache();
         let ticket = cache.ticket();
-        let code = cache.watched(engine.code());
+        let watched = cache.watched(engine.code());
+        let code = Mapped {
+            code: &watched,
+            pc: key.pc,
+            place: tools.place,
+        };
         let block = &mut self.block;
         frontend::translate(block, key.pc, key.mode, &code, &self.limits);
         if block.bytes.is_empty() {
@@ -134,6 +153,7 @@ impl Translator {
             }
             Backend::Interp => None,
         };
+        code.make_physical(&mut block.ranges);
         let translation = Translation {
             key,
             block,
@@ -171,7 +191,7 @@ impl Translator {
             ..self.limits
         };
         let block = &mut self.block;
-        frontend::translate(block, key.pc, key.mode, tools.engine.code(), &plain);
+        frontend::translate(block, key.pc, key.mode, &tools.code(key), &plain);
         if block.bytes.is_empty() {
             return Err(Missing::Code);
         }
@@ -197,8 +217,7 @@ impl Translator {
             return self.plain(tools, key, self.limits.max_insns, true);
         };
         let block = &mut self.block;
-        let code = tools.engine.code();
-        frontend::translate(block, start.pc, start.mode, code, &self.limits);
+        frontend::translate(block, start.pc, start.mode, &tools.code(key), &self.limits);
         let mut left = 1;
         hooks::plain_blocks(block, |_, insns| {
             if let Some(at) = insns.iter().position(|insn| insn.pc == key.pc) {
@@ -216,7 +235,7 @@ impl Translator {
             fold: false,
         };
         let block = &mut self.block;
-        frontend::translate(block, key.pc, key.mode, tools.engine.code(), &limits);
+        frontend::translate(block, key.pc, key.mode, &tools.code(key), &limits);
         let wishes = wishes(tools.instruments, block);
         fill_points(block, &wishes, begun, tools.engine);
         !block.bytes.is_empty()

@@ -18,6 +18,7 @@ use crate::engine::{Backend, Engine};
 use crate::fault::{self, Context, FaultKind};
 use crate::latency::Recorder;
 use crate::memory::VcpuMemory;
+use crate::place::Place;
 use crate::state::{Kicker, OwnState};
 use crate::stats::{Count, add, thread_cpu_time};
 use crate::thread;
@@ -36,6 +37,8 @@ pub enum Stop {
     Fault(Fault),
     /// There is no executable instruction at `pc`.
     Fetch,
+    /// A floating-point instruction, on a hart whose mode is [`translate::Mode::fp_off`].
+    Float,
     /// Somebody kicked.
     Request,
 }
@@ -317,10 +320,11 @@ impl<M: VcpuMemory> Vcpu<M> {
         }
     }
 
-    /// What the block for the present state is found by.
-    pub(crate) fn key(&self) -> Key {
+    /// What the block for the present state is found by, whose code is there.
+    pub(crate) fn key(&self, place: Place) -> Key {
         Key {
             pc: self.state.pc,
+            page: place.key(),
             mode: self.state.mode(),
             set: self.set(),
         }
@@ -336,14 +340,15 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// What the block for the present state is made with, and found by.
     #[inline]
-    pub(crate) fn tools(&mut self) -> (&mut Translator, Tools<'_, '_>, Key) {
-        let key = self.key();
+    pub(crate) fn tools(&mut self, place: Place) -> (&mut Translator, Tools<'_, '_>, Key) {
+        let key = self.key(place);
         let tools = Tools {
             engine: &self.engine,
             online: &self.participant,
             arenas: &mut self.arenas,
             instruments: &mut self.instruments,
             lanes: self.lanes.as_deref(),
+            place,
             vcpu: self.state.area().index(),
             latency: self.latency.as_deref(),
         };

@@ -48,6 +48,10 @@ pub(super) fn run<'a>(
     else {
         return None;
     };
+    // A hart would have to probe for both.
+    if block.mode.is_hart() {
+        return None;
+    }
     let mut run = Run {
         addr,
         values: [rs; MOST],

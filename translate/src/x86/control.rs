@@ -2,7 +2,8 @@
 //!
 //! A way out is a *site*: a `jmp` or `jcc` whose 32-bit displacement leads to the exit's own stub
 //! until the cache links it to a block, and never crosses 8 aligned bytes, so that one plain store
-//! patches it while other vCPUs run over it.
+//! patches it while other vCPUs run over it. Only a *far* exit, which leads to another page of a hart's
+//! address space, is no site but an indirect jump: who knows where that page is the next time.
 
 use std::mem::offset_of;
 
@@ -14,11 +15,10 @@ use super::regs::{Loc, RAX, disp, loc};
 use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, STUB_LINK, STUB_POLL, stub_disp};
 use super::{Nans, Site};
 use crate::ops::{Cond, ExitId, Op, Reg, SunkRange, Trap, Width};
-use crate::state::{CpuState, JUMP_CACHE_ENTRIES};
+use crate::state::{CpuState, JUMP_CACHE_ENTRIES, JumpEntry};
 
 const REQUEST: i32 = disp(offset_of!(CpuState, request));
 pub(super) const PC: i32 = disp(offset_of!(CpuState, pc));
-const JUMP_CACHE: i32 = disp(offset_of!(CpuState, jump_cache));
 /// Selects the pc bits that index the jump cache; an entry's offset is 8 times that.
 const JUMP_MASK: i32 = (JUMP_CACHE_ENTRIES as i32 - 1) << 1;
 
@@ -45,6 +45,18 @@ fn mirrored(cc: Cc) -> Cc {
 }
 
 impl Emission<'_> {
+    /// Where the jump cache of this block's mode begins.
+    fn jump_cache(&self) -> i32 {
+        const CACHES: usize = offset_of!(CpuState, jump_caches);
+        const SIZE: usize = JUMP_CACHE_ENTRIES * size_of::<JumpEntry>();
+        disp(CACHES + SIZE * self.block.mode.jump_cache())
+    }
+
+    fn is_far(&self, exit: ExitId) -> bool {
+        let target = self.block.exits[usize::from(exit)].target;
+        self.block.mode.is_far(self.block.pc, target)
+    }
+
     /// `[rbp + PC] = pc`; may use rax.
     pub(super) fn set_pc(&mut self, pc: u64) {
         match i32::try_from(pc as i64) {
@@ -126,7 +138,7 @@ impl Emission<'_> {
     /// Leaves through `exit` if the flags say `cc`.
     pub(super) fn branch_on(&mut self, cc: Cc, exit: ExitId) {
         let sunk = self.block.exits[usize::from(exit)].sunk;
-        if sunk.len != 0 || !self.nans.is_empty() {
+        if sunk.len != 0 || !self.nans.is_empty() || self.is_far(exit) {
             let fixup = self.a.jcc(cc);
             let nans = self.nans;
             let kind = ColdKind::SunkExit { exit, sunk, nans };
@@ -171,9 +183,26 @@ impl Emission<'_> {
     }
 
     fn jump_site(&mut self, exit: ExitId) {
+        if self.is_far(exit) {
+            return self.jump_far(self.block.exits[usize::from(exit)].target);
+        }
         self.a.pad_for_patch(1);
         let fixup = self.a.jmp();
         self.site(exit, fixup);
+    }
+
+    /// Jumps to where the jump cache says that `target` is.
+    fn jump_far(&mut self, target: u64) {
+        let offset = (target as i32 & JUMP_MASK) * 8;
+        let entry = self.jump_cache() + offset;
+        asm!(self.a; mov rax, QWORD target as i64; cmp rax, [rbp + entry]);
+        let fixup = self.a.jcc(Cc::Ne);
+        self.colds.push(Cold {
+            fixup,
+            back: 0,
+            kind: ColdKind::Indirect { target: RAX },
+        });
+        asm!(self.a; jmp QWORD [rbp + entry + 8]);
     }
 
     pub(super) fn cold_sunk_exit(&mut self, exit: ExitId, sunk: SunkRange, nans: Nans) {
@@ -240,14 +269,15 @@ impl Emission<'_> {
         // Bit 0 of the target does not count; an odd one is never in the cache, and is cleared on
         // the way out.
         self.a.mov32(super::regs::RCX, Loc::R(target));
-        asm!(self.a; and ecx, DWORD JUMP_MASK; cmp Rq(target), [rbp + rcx * 8 + JUMP_CACHE]);
+        let cache = self.jump_cache();
+        asm!(self.a; and ecx, DWORD JUMP_MASK; cmp Rq(target), [rbp + rcx * 8 + cache]);
         let fixup = self.a.jcc(Cc::Ne);
         self.colds.push(Cold {
             fixup,
             back: 0,
             kind: ColdKind::Indirect { target },
         });
-        asm!(self.a; jmp QWORD [rbp + rcx * 8 + JUMP_CACHE + 8]);
+        asm!(self.a; jmp QWORD [rbp + rcx * 8 + cache + 8]);
     }
 
     pub(super) fn cold_indirect(&mut self, target: u8) {

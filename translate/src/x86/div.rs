@@ -3,11 +3,12 @@
 
 use dynasmrt::DynasmApi;
 
+use super::Nans;
 use super::asm::{Bin, Cc, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::int::displaced;
 use super::regs::{Loc, RAX, RCX, RDX, loc};
-use crate::ops::{AluOp, Op, Reg, Width};
+use crate::ops::{AluOp, Op, Reg, SunkRange, Width};
 
 impl Emission<'_> {
     /// Emits `op`, and `next` with it, if they are the quotient and the remainder of one division
@@ -78,6 +79,8 @@ impl Emission<'_> {
                 op: *op,
                 also: also.copied(),
                 pc: self.pc,
+                sunk: SunkRange::EMPTY,
+                nans: Nans::default(),
             },
         };
         self.rejoin(cold);

@@ -22,8 +22,15 @@ pub(super) struct Cold {
 }
 
 pub(super) enum ColdKind {
-    /// Run one or two ops in the interpreter, come back.
-    Helper { op: Op, also: Option<Op>, pc: u64 },
+    /// Settle, run one or two ops in the interpreter, come back. If the first one's access fails, the
+    /// sunk ops are run by whoever reports it.
+    Helper {
+        op: Op,
+        also: Option<Op>,
+        pc: u64,
+        sunk: SunkRange,
+        nans: Nans,
+    },
     /// Run the sunk ops, and leave: the interpreter goes on at `pc`.
     Interpret {
         pc: u64,
@@ -405,8 +412,7 @@ impl Emission<'_> {
     /// Runs `op` in the interpreter, in line.
     pub(super) fn helper(&mut self, op: Op) {
         self.settle_all();
-        let pc = self.pc;
-        self.call_helper(op, pc);
+        self.call_helper(op, self.pc, self.sunk_here);
     }
 
     /// The same for a floating-point op, whose result is a boxed single if `fmt` says so.
@@ -421,7 +427,16 @@ impl Emission<'_> {
         }
     }
 
-    fn call_helper(&mut self, op: Op, pc: u64) {
+    fn call_helper(&mut self, op: Op, pc: u64, sunk: SunkRange) {
+        if op.accesses_memory() {
+            self.faults.push(FaultPoint {
+                offset: self.a.code.len() as u32,
+                pc,
+                sunk,
+                nans: Nans::default(),
+                retry: false,
+            });
+        }
         match i32::try_from(pc as i64) {
             Ok(pc) => asm!(self.a; mov QWORD [rbp + PC], DWORD pc),
             Err(_) => asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax),
@@ -439,6 +454,8 @@ impl Emission<'_> {
             op,
             also: None,
             pc: self.pc,
+            sunk: self.sunk_here,
+            nans: self.nans,
         };
         Cold {
             fixup,
@@ -471,10 +488,17 @@ impl Emission<'_> {
             let Cold { fixup, back, .. } = self.colds[i];
             self.a.bind(fixup);
             match self.colds[i].kind {
-                ColdKind::Helper { op, also, pc } => {
-                    self.call_helper(op, pc);
+                ColdKind::Helper {
+                    op,
+                    also,
+                    pc,
+                    sunk,
+                    nans,
+                } => {
+                    self.cold_settle(nans);
+                    self.call_helper(op, pc, sunk);
                     if let Some(op) = also {
-                        self.call_helper(op, pc);
+                        self.call_helper(op, pc, SunkRange::EMPTY);
                     }
                     self.jump_back(back);
                 }

@@ -1,5 +1,6 @@
-//! Loads, stores and atomics. User-mode lowering: guest address `a` is host `gs:[a]`; a fault is a
-//! host signal, mapped back through the block's fault points.
+//! Loads, stores and atomics. In a program, guest address `a` is host `gs:[a]`; a fault is a host
+//! signal, mapped back through the block's fault points. On a machine's hart, `gs` has base 0, and the
+//! host address comes from a probe (`probe`).
 
 use std::mem::offset_of;
 
@@ -7,6 +8,7 @@ use dynasmrt::DynasmApi;
 
 use super::asm::{Bin, Cc, Enc, Mem, asm};
 use super::emit::Emission;
+use super::probe::Wants;
 use super::regs::{FLoc, Loc, RAX, RCX, X0, disp, loc, loc_f};
 use crate::ops::{Addr, AmoOp, FReg, Fmt, Op, Reg, Size, Width};
 use crate::state::{Consts, CpuState};
@@ -58,8 +60,14 @@ impl Emission<'_> {
     }
 
     pub(super) fn load(&mut self, rd: Reg, addr: Addr, size: Size, signed: bool) {
-        self.fault_point();
-        let m = self.address(addr);
+        let op = Op::Load {
+            rd,
+            addr,
+            size,
+            signed,
+        };
+        let (m, missed) = self.place(addr, size.bytes(), Wants::Load, op);
+        self.load_point(&missed);
         let d = if rd.is_zero() { RAX } else { self.dest(rd) };
         let enc = match (size, signed) {
             (Size::B1, false) => Enc::new(&[0x0f, 0xb6]),
@@ -72,11 +80,13 @@ impl Emission<'_> {
         };
         self.a.guest(enc, d, m);
         self.finish(rd, d);
+        self.rejoin_missed(missed);
     }
 
     pub(super) fn store_imm(&mut self, value: i32, addr: Addr, size: Size) {
+        let op = Op::StoreImm { value, addr, size };
+        let (m, missed) = self.place(addr, size.bytes(), Wants::Store, op);
         self.fault_point();
-        let m = self.address(addr);
         let (enc, bytes) = match size {
             Size::B1 => (Enc::new(&[0xc6]), 1),
             Size::B2 => (Enc::new(&[0xc7]).half(), 2),
@@ -85,14 +95,16 @@ impl Emission<'_> {
         };
         self.a.guest(enc, 0, m);
         self.a.code.extend_from_slice(&value.to_le_bytes()[..bytes]);
+        self.rejoin_missed(missed);
     }
 
     pub(super) fn store(&mut self, rs: Reg, addr: Addr, size: Size) {
         if rs.is_zero() {
             return self.store_imm(0, addr, size);
         }
+        let op = Op::Store { rs, addr, size };
+        let (mut m, missed) = self.place(addr, size.bytes(), Wants::Store, op);
         self.fault_point();
-        let mut m = self.address(addr);
         if m.base == Some(RAX) && m.index == Some(RCX) && matches!(loc(rs), Loc::M(_)) {
             // Both scratch registers hold the address: fold it into one.
             self.a.lea(RAX, Mem { disp: 0, ..m });
@@ -107,11 +119,13 @@ impl Emission<'_> {
             Size::B8 => Enc::new(&[0x89]).wide(),
         };
         self.a.guest(enc, s, m);
+        self.rejoin_missed(missed);
     }
 
     pub(super) fn f_load(&mut self, fd: FReg, addr: Addr, fmt: Fmt) {
-        self.fault_point();
-        let m = self.address(addr);
+        let op = Op::FLoad { fd, addr, fmt };
+        let (m, missed) = self.place(addr, bytes_of(fmt), Wants::Load, op);
+        self.load_point(&missed);
         let d = self.f_dest(fd);
         match fmt {
             Fmt::D => guest_vector!(self.a, m, vmovsd, [Rx(d), QWORD], []),
@@ -121,12 +135,14 @@ impl Emission<'_> {
             }
         }
         self.f_finish(fd, d, fmt);
+        self.rejoin_missed(missed);
     }
 
     pub(super) fn f_store(&mut self, fs: FReg, addr: Addr, fmt: Fmt) {
         self.settle(fs);
+        let op = Op::FStore { fs, addr, fmt };
+        let (m, missed) = self.place(addr, bytes_of(fmt), Wants::Store, op);
         self.fault_point();
-        let m = self.address(addr);
         let s = match loc_f(fs) {
             FLoc::R(s) => s,
             FLoc::M(slot) => {
@@ -138,6 +154,7 @@ impl Emission<'_> {
             Fmt::D => guest_vector!(self.a, m, vmovsd, [QWORD], [, Rx(s)]),
             Fmt::S => guest_vector!(self.a, m, vmovss, [DWORD], [, Rx(s)]),
         }
+        self.rejoin_missed(missed);
     }
 
     /// Leaves for the interpreter, which reports the fault, if the address in `r` is misaligned.
@@ -163,13 +180,21 @@ impl Emission<'_> {
             _ => None,
         };
         let by_exchange = matches!(op, AmoOp::Add | AmoOp::Swap);
+        let is_hart = self.block.mode.is_hart();
+        // Nobody wants the old value: one locked instruction does. Its operand must be pinned, as the
+        // address takes a scratch register, and a probe both.
+        let is_blind = logic.is_some() && rd.is_zero() && matches!(loc(src), Loc::R(_));
         // A loop needs both scratch registers, so its address must be pinned.
-        let inline = by_exchange || (logic.is_some() && matches!(loc(addr), Loc::R(_)));
-        if !inline {
+        let by_loop = logic.is_some() && matches!(loc(addr), Loc::R(_)) && !is_hart;
+        if !by_exchange && !is_blind && !by_loop {
             return self.helper(whole);
         }
         self.settle_all();
-        let p = self.in_reg(addr, RCX);
+        let missed = self.place_word(addr, size, Wants::Store, whole);
+        let p = match missed {
+            Some(_) => RCX,
+            None => self.in_reg(addr, RCX),
+        };
         let cold = self.check_aligned(p, size, whole);
         if by_exchange {
             self.a.mov(RAX, loc(src));
@@ -180,6 +205,9 @@ impl Emission<'_> {
                 (_, Size::B8) => asm!(self.a; gs xchg [Rq(p)], rax),
                 (_, _) => asm!(self.a; gs xchg [Rq(p)], eax),
             }
+        } else if let (Some(logic), true, Loc::R(s)) = (logic, is_blind, loc(src)) {
+            self.fault_point();
+            self.locked(logic, size, p, s);
         } else if let Some(logic) = logic {
             self.fault_point();
             let w = match size {
@@ -207,17 +235,44 @@ impl Emission<'_> {
             self.finish(rd, RAX);
         }
         self.rejoin(cold);
+        self.rejoin_missed(missed);
+    }
+
+    /// `lock op [p], s`.
+    fn locked(&mut self, op: Bin, size: Size, p: u8, s: u8) {
+        let enc = match op {
+            Bin::And => Enc::new(&[0x21]),
+            Bin::Or => Enc::new(&[0x09]),
+            _ => Enc::new(&[0x31]),
+        };
+        let enc = if size == Size::B8 { enc.wide() } else { enc };
+        let m = Mem {
+            base: Some(p),
+            index: None,
+            scale: 0,
+            disp: 0,
+        };
+        const LOCK: u8 = 0xf0;
+        self.a.code.push(LOCK);
+        self.a.guest(enc, s, m);
     }
 
     pub(super) fn lr(&mut self, rd: Reg, addr: Reg, size: Size) {
         self.settle_all();
-        let p = self.in_reg(addr, RCX);
-        let cold = self.check_aligned(p, size, Op::Lr { rd, addr, size });
+        let whole = Op::Lr { rd, addr, size };
+        let missed = self.place_word(addr, size, Wants::Load, whole);
+        let p = match missed {
+            Some(_) => RCX,
+            None => self.in_reg(addr, RCX),
+        };
+        let cold = self.check_aligned(p, size, whole);
         self.fault_point();
         match size {
             Size::B8 => asm!(self.a; gs mov rax, [Rq(p)]),
             _ => asm!(self.a; gs mov eax, [Rq(p)]),
         }
+        // The reservation is of the guest's address.
+        let p = self.in_reg(addr, RCX);
         asm!(self.a
             ; mov [rbp + RES_ADDR], Rq(p)
             ; mov [rbp + RES_VALUE], rax
@@ -229,6 +284,7 @@ impl Emission<'_> {
             self.finish(rd, RAX);
         }
         self.rejoin(cold);
+        self.rejoin_missed(missed);
     }
 
     pub(super) fn sc(&mut self, rd: Reg, addr: Reg, src: Reg, size: Size) {
@@ -238,16 +294,25 @@ impl Emission<'_> {
             src,
             size,
         };
-        if matches!((loc(addr), loc(src)), (Loc::M(_), Loc::M(_))) {
+        let in_slots = matches!(loc(addr), Loc::M(_)) || self.block.mode.is_hart();
+        if in_slots && matches!(loc(src), Loc::M(_)) {
             return self.helper(whole);
         }
         self.settle_all();
-        let p = self.in_reg(addr, RCX);
+        let missed = self.place_word(addr, size, Wants::Store, whole);
+        // Where the word is, and the address that the reservation must be of.
+        let (p, reserved) = match missed {
+            Some(_) => (RCX, self.in_reg(addr, RAX)),
+            None => {
+                let p = self.in_reg(addr, RCX);
+                (p, p)
+            }
+        };
         let cold = self.check_aligned(p, size, whole);
         let s = self.in_reg(src, RCX);
         // The mov between keeps the flags of the comparison: not equal means failure, below.
         asm!(self.a
-            ; cmp [rbp + RES_ADDR], Rq(p)
+            ; cmp [rbp + RES_ADDR], Rq(reserved)
             ; mov QWORD [rbp + RES_ADDR], DWORD -1
         );
         let fail = self.a.jcc(Cc::Ne);
@@ -262,10 +327,18 @@ impl Emission<'_> {
             self.set_to(rd, Cc::Ne);
         }
         self.rejoin(cold);
+        self.rejoin_missed(missed);
     }
 
     pub(super) fn fence(&mut self) {
         // Cheaper than mfence, and the same order for ordinary memory.
         asm!(self.a; lock or DWORD [rsp], BYTE 0);
+    }
+}
+
+fn bytes_of(fmt: Fmt) -> u64 {
+    match fmt {
+        Fmt::S => 4,
+        Fmt::D => 8,
     }
 }

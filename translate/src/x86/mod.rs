@@ -6,6 +6,7 @@
 //! * `asm`: instructions with operands chosen at run time, over dynasm.
 //! * `emit`: the pass over the ops; hot code, then cold code.
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
+//! * `probe`: where a guest address is on the host.
 //! * `lanes`: counters in a vector register.
 //! * `boxes`, `nans`: what singles and NaNs need beyond what the host does.
 //! * `call`: callbacks of instrumentation; `callback`: what their own code says.
@@ -30,6 +31,7 @@ mod int;
 mod lanes;
 mod mem;
 mod nans;
+mod probe;
 mod regs;
 mod runtime;
 

@@ -65,7 +65,8 @@ pub enum Leave {
     /// A memory access of generated code faulted at host address `state.exit_block`, or an
     /// instruction there raised a floating-point flag that traps.
     HostFault,
-    /// A helper's access faulted; `state.pc` is the instruction, the fault is in the state.
+    /// The access of a helper called from host address `state.exit_block` faulted; `state.pc` is the
+    /// instruction, the fault is in the state.
     HelperFault,
     /// The instruction at `state.pc`, of the block whose code begins at `state.exit_block`, needs the
     /// interpreter.
@@ -78,7 +79,7 @@ pub enum Leave {
 
 impl Leave {
     fn from_code(code: u32) -> Leave {
-        const TRAPS: [Trap; 7] = [
+        const TRAPS: [Trap; 9] = [
             Trap::Ecall,
             Trap::Ebreak,
             Trap::Illegal,
@@ -86,6 +87,8 @@ impl Leave {
             Trap::Csr,
             Trap::Fetch,
             Trap::Pause,
+            Trap::System,
+            Trap::Float,
         ];
         match code {
             LEAVE_POLL => Leave::Request,
@@ -207,8 +210,12 @@ impl StubCode {
         load_pinned(&mut a);
         asm!(a; ret);
         a.bind(faulted);
-        // The state is complete already.
-        asm!(a; mov eax, DWORD LEAVE_HELPER_FAULT as i32);
+        // The state is complete already, but for what is sunk there: the return address tells.
+        asm!(a
+            ; mov rcx, [rsp]
+            ; mov [rbp + EXIT_BLOCK], rcx
+            ; mov eax, DWORD LEAVE_HELPER_FAULT as i32
+        );
         let to_leave = a.jmp();
         a.bind_to(to_leave, leave);
 

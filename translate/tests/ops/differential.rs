@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use translate::interp::BlockEnd;
 use translate::lanes::Lanes;
 use translate::passes::optimize;
-use translate::{Block, Op};
+use translate::{Block, Op, Privilege};
 
 use crate::hooked::{self, Seen};
 use crate::jit::Jit;
@@ -56,6 +56,10 @@ enum Way {
     Emitted,
     OptimizedInterpreted,
     OptimizedEmitted,
+    /// The same for a machine's hart, whose TLB knows all memory, or nothing.
+    OptimizedOnHart {
+        knows: bool,
+    },
 }
 
 impl Way {
@@ -72,6 +76,11 @@ impl Way {
             Way::OptimizedEmitted => {
                 jit.load(&optimized);
                 jit.run(world, block)
+            }
+            Way::OptimizedOnHart { knows } => {
+                optimized.mode = optimized.mode.on_hart(Privilege::Supervisor, false);
+                jit.load(&optimized);
+                jit.run_on_hart(world, block, knows)
             }
         }
     }
@@ -96,7 +105,9 @@ impl Case {
         // Host code that leaves on a request goes on as if nothing had been.
         let request = match way {
             Way::Interpreted | Way::OptimizedInterpreted => self.request,
-            Way::Emitted | Way::OptimizedEmitted => self.may_leave && self.seed % 4 == 1,
+            Way::Emitted | Way::OptimizedEmitted | Way::OptimizedOnHart { .. } => {
+                self.may_leave && self.seed % 4 == 1
+            }
         };
         world.state.request.store(request.into(), Ordering::Relaxed);
         world
@@ -223,7 +234,8 @@ fn agree(ways: [Way; 2], flavor: Flavor) {
         let mut block = Builder::new(&mut Random::new(!seed), mode, flavor).build();
         let lanes = hooked::lanes(&mut Random::new(seed));
         lanes.plan(&mut block);
-        let request = flavor.wild && seed % 4 == 0;
+        let can_both = !matches!(ways[1], Way::OptimizedOnHart { .. });
+        let request = flavor.wild && can_both && seed % 4 == 0;
         Case {
             seed,
             request,
@@ -268,6 +280,38 @@ fn optimized_blocks_do_the_same_in_host_code() {
         hooked: false,
     };
     agree([Way::Interpreted, Way::OptimizedEmitted], flavor);
+}
+
+#[test]
+fn blocks_of_a_hart_do_the_same_through_its_tlb() {
+    for hooked in [false, true] {
+        let flavor = Flavor {
+            sunk: false,
+            wild: false,
+            idioms: true,
+            hooked,
+        };
+        agree(
+            [Way::Interpreted, Way::OptimizedOnHart { knows: true }],
+            flavor,
+        );
+    }
+}
+
+#[test]
+fn blocks_of_a_hart_do_the_same_when_the_tlb_knows_nothing_and_accesses_fault() {
+    for hooked in [false, true] {
+        let flavor = Flavor {
+            sunk: false,
+            wild: true,
+            idioms: true,
+            hooked,
+        };
+        agree(
+            [Way::Interpreted, Way::OptimizedOnHart { knows: false }],
+            flavor,
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::sync::atomic::Ordering;
 
 use translate::interp::{BlockEnd, run_block, run_handed_over};
 use translate::ops::Op;
-use translate::x86::{CODE_ALIGN, Emitter, HostCode, Leave, Runtime, StubCode, host_supported};
+use translate::tlb::{Tlb, TlbPage};
+use translate::x86::{
+    CODE_ALIGN, Emitter, FaultPoint, HostCode, Leave, Runtime, StubCode, host_supported,
+};
 use translate::{Block, CpuState};
 
 use crate::world::{FlatMemory, World};
@@ -21,6 +24,8 @@ pub struct Jit {
     runtime: Runtime,
     emitter: Emitter,
     host: HostCode,
+    /// Of the block loaded last.
+    sunk_ops: Vec<Op>,
     /// What gs is set to on this thread.
     gs_base: u64,
 }
@@ -75,6 +80,7 @@ impl Jit {
             runtime,
             emitter: Emitter::new(),
             host: HostCode::default(),
+            sunk_ops: Vec::new(),
             gs_base: 0,
         }
     }
@@ -82,6 +88,7 @@ impl Jit {
     /// Makes host code of `block`, which [`Jit::run`] then runs any number of times.
     pub fn load(&mut self, block: &Block) {
         self.emitter.emit(block, &mut self.host);
+        self.sunk_ops.clone_from(&block.sunk_ops);
         let bytes = &self.host.bytes;
         assert!(bytes.len() <= CODE_LEN - BLOCKS && BLOCKS.is_multiple_of(CODE_ALIGN));
         // SAFETY: the code fits into the mapping, and nobody runs what is replaced.
@@ -95,8 +102,28 @@ impl Jit {
     /// on a request, the interpreter goes on with `block`, which must be the block before any
     /// passes: those promise a right state to who leaves, but not that their own ops still fit it.
     pub fn run(&mut self, world: &mut World, block: &Block) -> BlockEnd {
-        self.runtime.install(&mut world.state, helper);
         let guest_base = (world.mem.bytes.as_ptr() as u64).wrapping_sub(world.mem.base);
+        self.run_at(world, block, guest_base)
+    }
+
+    /// The same of a block of a hart, whose TLB knows where all of memory is, or nothing.
+    pub fn run_on_hart(&mut self, world: &mut World, block: &Block, knows: bool) -> BlockEnd {
+        let mut tlb = Tlb::new();
+        if knows {
+            let page = TlbPage {
+                host: world.mem.bytes.as_mut_ptr(),
+                load: true,
+                store: true,
+            };
+            tlb.insert(world.mem.base, page);
+        }
+        world.state.become_hart();
+        world.state.tlb = tlb.view();
+        self.run_at(world, block, 0)
+    }
+
+    fn run_at(&mut self, world: &mut World, block: &Block, guest_base: u64) -> BlockEnd {
+        self.runtime.install(&mut world.state, helper);
         MEMORY.set(&raw mut world.mem);
         // SAFETY: `load` placed the block; gs belongs to nobody else in this process; the blocks
         // of the tests only access memory in range, or through helpers.
@@ -129,7 +156,17 @@ impl Jit {
                 }
             }
             Leave::Trap(trap) => BlockEnd::Trap(trap),
-            Leave::HelperFault => BlockEnd::Fault(world.state.fault()),
+            Leave::HelperFault => {
+                let offset = world.state.exit_block - (self.code.as_ptr() as u64 + BLOCKS as u64);
+                let before = |point: &&FaultPoint| u64::from(point.offset) <= offset;
+                let point = self.host.faults.iter().take_while(before).last();
+                let point = point.expect("a fault point at each access");
+                assert_eq!(point.pc, world.state.pc, "pc of the fault point");
+                for op in &self.sunk_ops[point.sunk.range()] {
+                    world.run(*op);
+                }
+                BlockEnd::Fault(world.state.fault())
+            }
             Leave::Interpret => {
                 let mut rest = rest_of(block, world.state.pc).expect("an instruction");
                 // The hooks before the instruction have run.
