@@ -54,7 +54,22 @@ impl Opcode {
     /// architecture.
     pub fn is_system(self) -> bool {
         use Opcode::*;
-        matches!(self, Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci)
+        matches!(
+            self,
+            Csrrw
+                | Csrrs
+                | Csrrc
+                | Csrrwi
+                | Csrrsi
+                | Csrrci
+                | Sret
+                | Mret
+                | Wfi
+                | SfenceVma
+                | SinvalVma
+                | SfenceWInval
+                | SfenceInvalIr
+        )
     }
 
     /// Whether this is an instruction of F or D: one that needs the floating-point unit.

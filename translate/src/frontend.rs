@@ -596,7 +596,7 @@ impl Front<'_> {
             O::Illegal => self.trap(Trap::Illegal),
             // Not there in user mode.
             O::Sret | O::Mret | O::Wfi | O::SfenceVma | O::SinvalVma | O::SfenceWInval | O::SfenceInvalIr => {
-                self.trap(Trap::Illegal)
+                self.trap(if self.mode.is_hart() { Trap::System } else { Trap::Illegal })
             }
             O::Lui => self.constant(i.rd, i.imm as u64),
             O::Auipc => self.constant(i.rd, link),
