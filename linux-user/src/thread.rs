@@ -104,7 +104,8 @@ impl Thread {
                     syscall::dispatch(self);
                 }
                 Stop::Ebreak => self.breakpoint(),
-                Stop::Illegal => self.illegal(),
+                // Floating point is never off in a program.
+                Stop::Illegal | Stop::Float => self.illegal(),
                 Stop::Fault(fault) => self.fault(fault),
                 Stop::Fetch => self.fetch_fault(),
                 Stop::Request => {

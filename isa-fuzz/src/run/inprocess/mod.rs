@@ -206,7 +206,8 @@ impl Machine {
         match trap {
             Trap::Ecall => return self.system_call(),
             Trap::Ebreak => self.signal(SIGTRAP, pc),
-            Trap::Illegal => self.signal(SIGILL, pc),
+            // Programs have neither privileged instructions nor floating point that is off.
+            Trap::Illegal | Trap::System | Trap::Float => self.signal(SIGILL, pc),
             Trap::FenceI | Trap::Pause => self.step_over(),
             Trap::Csr => self.csr(),
             Trap::Fetch => return Some(End::Signal(SIGSEGV_UNMAPPED.0 as i32)),
