@@ -24,6 +24,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Ok(cli::Command::Demo(options)) => demo::run(&options),
         Ok(cli::Command::PluginCheck(file)) => plugin_check::run(&file),
         Ok(cli::Command::Target(options)) => control::client::run(&options),
+        Ok(cli::Command::Profile(options)) => control::profiling::run(&options),
         Ok(cli::Command::MergeLatency(options)) => latency::merge(&options),
         Ok(cli::Command::Print(text)) => print(&text),
         Err(error) => fail(&error, USAGE_STATUS),

@@ -18,6 +18,7 @@ pub mod errno;
 pub mod exec;
 pub mod futex;
 pub mod mm;
+mod own_file;
 mod plugins;
 pub mod process;
 pub mod remote;
@@ -29,6 +30,7 @@ pub mod thread;
 pub mod wait;
 
 pub use errno::{Errno, SysResult};
+pub use own_file::{OwnFile, Reader};
 pub use process::{Ended, Error, ExitStatus, Options, Process, own_descriptor, run};
 pub use remote::Remote;
 pub use thread::Thread;

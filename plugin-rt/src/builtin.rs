@@ -3,6 +3,7 @@
 //! 1. To the registry a built-in subscriber is a plugin without a library: it has an id, a slot and
 //!    phases, is a member of instrumentation sets, and can be uninstalled while the guest runs.
 //! 2. It is dropped where a library would be closed: after the last call of it has returned.
+//! 3. A forked child has none: what they find out is for the process that wanted to know.
 
 use std::ptr::with_exposed_provenance;
 use std::sync::Arc;

@@ -265,6 +265,17 @@ impl Registry {
         Ok(true)
     }
 
+    /// Ends the subscribers that are built in.
+    pub(crate) fn end_built_ins(&mut self, to: &Published<Snapshot>) {
+        let is_built_in = |entry: &&Entry| matches!(entry.code, Some(Code::BuiltIn(_)));
+        let built_in = self.entries.iter().filter(is_built_in);
+        let ids: Vec<PluginId> = built_in.map(|entry| entry.plugin.id()).collect();
+        for id in ids {
+            // One that is ending already goes on with that.
+            let _ = self.end(id, Request::Uninstall, None, to);
+        }
+    }
+
     /// What is to be called now that the last callback has returned; given once. After a reset the
     /// plugin may subscribe again.
     pub(crate) fn ending(&mut self, id: PluginId, request: Request) -> Option<Ending> {

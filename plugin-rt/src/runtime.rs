@@ -312,15 +312,18 @@ impl Runtime {
     }
 
     /// In the child of a fork: vCPUs belong to `domain` from now on, and only the calling thread's is
-    /// there. The child has an end of its own.
+    /// there. The child has an end of its own. What is built in was for the parent, and ends.
     pub fn after_fork(&self, domain: Arc<Domain>) {
         // The parent's is leaked: its other participants will never move.
         std::mem::forget(std::mem::replace(&mut *self.domain.lock(), domain));
         self.exited.store(false, Relaxed);
         let own = current::index();
         self.vcpus.lock().retain(|&vcpu| Some(vcpu) == own);
+        let mut registry = self.registry.lock();
+        registry.end_built_ins(&self.published);
         // Grace periods of before will never end here. They begin again.
-        let pending = self.registry.lock().pending();
+        let pending = registry.pending();
+        drop(registry);
         for (id, request) in pending {
             self.retire(id, request);
         }

@@ -15,6 +15,7 @@ mod boot;
 mod demo;
 mod merge_latency;
 mod plugin_check;
+mod profile;
 mod run;
 mod target;
 mod value;
@@ -25,6 +26,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 pub use demo::DemoOptions;
 pub use merge_latency::MergeOptions;
+pub use profile::ProfileOptions;
 pub use run::{Backend, EnvEdit, LogFile, RunOptions};
 pub use target::{Action, TargetOptions};
 
@@ -39,6 +41,8 @@ pub enum Command {
     PluginCheck(OsString),
     /// Talk to a guest that is running already.
     Target(TargetOptions),
+    /// Count what a guest executes that is running already.
+    Profile(ProfileOptions),
     /// Add up the latencies of several runs.
     MergeLatency(MergeOptions),
     /// Print this text on standard output and succeed.
@@ -171,6 +175,7 @@ for a guest that is running, by its process id or its control socket:
   reset TARGET ID       let a plugin begin anew
   plugins TARGET        list the plugins
   stats TARGET          say what its vCPUs have done so far
+  profile TARGET        count its instructions for a while, by function and vCPU
 
 'hartscope COMMAND --help' lists a command's options.
 ";
@@ -192,6 +197,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageE
         b"reset" => target::parse("reset", args),
         b"plugins" => target::parse("plugins", args),
         b"stats" => target::parse("stats", args),
+        b"profile" => profile::parse(args),
         b"merge-latency" => merge_latency::parse(args),
         b"help" | b"-h" | b"-help" | b"--help" => Ok(Command::Print(OVERVIEW.into())),
         b"version" | b"-V" | b"-version" | b"--version" => Ok(Command::Print(version())),

@@ -111,6 +111,13 @@ fn is_stale(path: &Path) -> bool {
 
 /// Whether the other end belongs to this user.
 pub fn is_own_user(stream: &UnixStream) -> bool {
+    // SAFETY: only returns a number.
+    let own = unsafe { libc::geteuid() };
+    peer(stream).is_some_and(|peer| peer.uid == own)
+}
+
+/// Who is at the other end.
+pub fn peer(stream: &UnixStream) -> Option<libc::ucred> {
     let mut peer = libc::ucred {
         pid: 0,
         uid: 0,
@@ -127,6 +134,5 @@ pub fn is_own_user(stream: &UnixStream) -> bool {
             &mut size,
         )
     };
-    // SAFETY: only returns a number.
-    got == 0 && peer.uid == unsafe { libc::geteuid() }
+    (got == 0).then_some(peer)
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write as _};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +24,7 @@ const MAX_LINE: u64 = 16 << 20;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error("{0}")]
     Target(String),
     #[error("no guest listens at {}: {error}", path.display())]
@@ -40,6 +41,10 @@ enum Error {
     Spec(#[from] SpecError),
     #[error("one plugin at a time")]
     ManyPlugins,
+    #[error(transparent)]
+    Profile(#[from] crate::profile::Error),
+    #[error("cannot wait: {0}")]
+    Wait(io::Error),
 }
 
 /// Does it; returns the exit status.
@@ -119,14 +124,14 @@ fn attachment(option: &OsStr) -> Result<Value, Error> {
 }
 
 /// A connection on which commands can be given.
-struct Client {
+pub(super) struct Client {
     input: BufReader<UnixStream>,
     /// What has happened meanwhile.
     events: VecDeque<Value>,
 }
 
 impl Client {
-    fn connect(path: &Path) -> Result<Client, Error> {
+    pub(super) fn connect(path: &Path) -> Result<Client, Error> {
         let stream = UnixStream::connect(path)
             .and_then(|stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
@@ -151,7 +156,7 @@ impl Client {
         Ok(client)
     }
 
-    fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, Error> {
+    pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, Error> {
         let message = json!({ "execute": command, "arguments": arguments });
         let text = format!("{message}\n");
         let sent = self.input.get_mut().write_all(text.as_bytes());
@@ -167,6 +172,27 @@ impl Client {
             }
             self.events.push_back(message);
         }
+    }
+
+    /// The process that listens.
+    pub(super) fn guest(&self) -> u32 {
+        address::peer(self.input.get_ref()).map_or(0, |peer| peer.pid.cast_unsigned())
+    }
+
+    /// The next event, if one has been heard already.
+    pub(super) fn next_event(&mut self) -> Result<Option<Value>, Error> {
+        while self.input.buffer().contains(&b'\n') {
+            let message = self.receive()?;
+            self.events.push_back(message);
+        }
+        Ok(self.events.pop_front())
+    }
+
+    /// Takes in an event that is about to come.
+    pub(super) fn hear(&mut self) -> Result<(), Error> {
+        let message = self.receive()?;
+        self.events.push_back(message);
+        Ok(())
     }
 
     /// Waits until something has happened to a plugin.
@@ -210,6 +236,12 @@ impl Client {
             "tb-cache": self.execute("query-tb-cache", &none)?,
             "grace-periods": self.execute("query-grace-periods", &none)?,
         }))
+    }
+}
+
+impl AsRawFd for Client {
+    fn as_raw_fd(&self) -> RawFd {
+        self.input.get_ref().as_raw_fd()
     }
 }
 

@@ -83,6 +83,16 @@ const ROWS: &[Row] = &[
     row("plugin-reset", &["id"], |_, arguments| {
         Ok(Outcome::Order(Order::Reset(number(arguments, "id")?)))
     }),
+    row("profile-start", &[], |_, _| {
+        Ok(Outcome::Order(Order::StartProfile))
+    }),
+    row("profile-stop", &[], |_, _| {
+        Ok(Outcome::Order(Order::StopProfile))
+    }),
+    row("query-profile", &["from"], |_, arguments| {
+        let from = usize::try_from(number(arguments, "from")?).unwrap_or(usize::MAX);
+        Ok(Outcome::Order(Order::ReadProfile(from)))
+    }),
     row("stop", &[], |shared, _| Ok(stop(shared))),
     row("cont", &[], |shared, _| Ok(resume(shared))),
     row("quit", &[], |_, _| Ok(Outcome::Quit)),

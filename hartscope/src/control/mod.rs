@@ -15,6 +15,8 @@ pub mod client;
 mod commands;
 mod framing;
 mod monitor;
+mod profiles;
+pub mod profiling;
 mod qmp;
 mod server;
 mod session;
@@ -33,7 +35,7 @@ use plugin_rt::{PluginId, Runtime, Spec};
 
 use qmp::Event;
 
-/// How long the end of the process waits for clients to be told.
+/// How long the end of the process waits for the worker.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Stack of the server, which runs no plugin's code.
 const SERVER_STACK: usize = 256 << 10;
@@ -87,6 +89,8 @@ enum Note {
     Done(worker::Ticket, qmp::Answer),
     /// Clients are to be told.
     Event(Event),
+    /// Whether this client has something to fetch when the guest has ended.
+    Lingers(u64, bool),
     /// The guest has ended. Nobody listens at the other end once clients have been told.
     End(mpsc::Sender<()>),
 }
@@ -197,7 +201,7 @@ impl Control {
         let (done, wait) = mpsc::channel();
         self.shared.tell(Note::End(done));
         if self.shared.remote.has_begun() {
-            let _ = wait.recv_timeout(PATIENCE);
+            let _ = wait.recv_timeout(server::LONGEST_END);
         }
         let _ = fs::remove_file(&self.path);
     }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -27,7 +27,11 @@ const BEFORE_GUEST: Duration = Duration::from_millis(20);
 /// How long to wait when there are no descriptors.
 const WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// How long clients may take to hear of the end.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long they may take to fetch what they have made.
+const LAST_FETCH: Duration = Duration::from_secs(2);
+/// The end takes no longer than this.
+pub const LONGEST_END: Duration = Duration::from_secs(3);
 
 /// Serves clients until the guest has ended.
 pub fn run(listener: UnixListener, shared: &Arc<Shared>, jobs: &Sender<Job>) {
@@ -52,46 +56,78 @@ struct Server {
     may_accept: bool,
     sessions: Vec<Session>,
     last_number: u64,
-    /// The guest has ended; who waits for that to be told.
-    ended: Option<mpsc::Sender<()>>,
+    ended: Option<End>,
     /// A client has ended the guest.
     quit: bool,
     shared: Arc<Shared>,
     jobs: Sender<Job>,
 }
 
+/// The guest has ended.
+struct End {
+    at: Instant,
+    /// Who waits until clients have been told.
+    told: mpsc::Sender<()>,
+}
+
+impl End {
+    /// When the connection is given up.
+    fn deadline(&self, session: &Session) -> Option<Instant> {
+        match (session.lingers, session.has_output()) {
+            (true, _) => Some(self.at + LAST_FETCH),
+            (false, true) => Some(self.at + LAST_WORDS),
+            (false, false) => None,
+        }
+    }
+}
+
 impl Server {
     fn serve(&mut self) {
-        while self.ended.is_none() {
+        while !self.is_over() {
             let timeout = self.timeout();
             self.wait(timeout);
             self.take_notes();
-            self.accept();
+            if self.ended.is_none() {
+                self.accept();
+            }
             for at in 0..self.sessions.len() {
                 self.sessions[at].receive();
                 self.take_commands(at);
             }
             self.send();
         }
-        if self
-            .sessions
-            .iter()
-            .any(|session| session.events().is_some())
-        {
-            std::thread::sleep(LAST_WORDS);
-            self.send();
-        }
         self.sessions.clear();
-        if let Some(done) = self.ended.take() {
-            let _ = done.send(());
+        if let Some(end) = self.ended.take() {
+            let _ = end.told.send(());
         }
+    }
+
+    /// How long the guest's end still has to wait for clients; `None` while it has not ended.
+    fn left(&self) -> Option<Duration> {
+        let end = self.ended.as_ref()?;
+        let deadlines = self.sessions.iter();
+        let last = deadlines.filter_map(|session| end.deadline(session)).max();
+        let left = last.map(|last| last.saturating_duration_since(Instant::now()));
+        Some(left.unwrap_or_default())
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
     }
 
     fn send(&mut self) {
         for session in &mut self.sessions {
             session.send();
         }
-        self.sessions.retain(|session| !session.is_over());
+        let jobs = &self.jobs;
+        self.sessions.retain(|session| {
+            let stays = !session.is_over();
+            if !stays {
+                // The worker ends with the guest, and what it holds with it.
+                let _ = jobs.send(Job::Left(session.number));
+            }
+            stays
+        });
     }
 
     fn timeout(&mut self) -> Option<Duration> {
@@ -102,7 +138,7 @@ impl Server {
         } else if !self.shared.remote.has_begun() {
             Some(BEFORE_GUEST)
         } else {
-            None
+            self.left()
         }
     }
 
@@ -139,26 +175,37 @@ impl Server {
             match note {
                 Note::Done(ticket, answer) => self.done(ticket, answer),
                 Note::Event(event) => self.announce(&event),
-                Note::End(done) => {
+                Note::Lingers(client, lingers) => {
+                    if let Some(session) = self.session(client) {
+                        session.lingers = lingers;
+                    }
+                }
+                Note::End(told) => {
                     let reason = match self.quit {
                         true => "host-qmp-quit",
                         false => "guest-shutdown",
                     };
                     let data = serde_json::json!({ "guest": !self.quit, "reason": reason });
                     self.announce(&Event::with("SHUTDOWN", data));
-                    self.ended = Some(done);
+                    self.ended = Some(End {
+                        at: Instant::now(),
+                        told,
+                    });
                 }
             }
         }
     }
 
     fn done(&mut self, ticket: Ticket, answer: Answer) {
-        let mut sessions = self.sessions.iter_mut();
-        let session = sessions.find(|session| session.number == ticket.client);
-        if let Some(session) = session {
+        if let Some(session) = self.session(ticket.client) {
             session.is_busy = false;
             session.say(&qmp::answer(ticket.id, answer));
         }
+    }
+
+    fn session(&mut self, client: u64) -> Option<&mut Session> {
+        let mut sessions = self.sessions.iter_mut();
+        sessions.find(|session| session.number == client)
     }
 
     fn announce(&mut self, event: &Event) {

@@ -23,6 +23,8 @@ pub struct Session {
     pub is_ready: bool,
     /// A command of the client is being done elsewhere; the next ones wait.
     pub is_busy: bool,
+    /// The client has something to fetch when the guest has ended.
+    pub lingers: bool,
     stream: UnixStream,
     framer: Framer,
     /// What has come in and has not been looked at.
@@ -39,6 +41,7 @@ impl Session {
             number,
             is_ready: false,
             is_busy: false,
+            lingers: false,
             stream,
             framer: Framer::default(),
             input: Vec::new(),
@@ -70,6 +73,11 @@ impl Session {
 
     fn takes_commands(&self) -> bool {
         !self.is_busy && self.output.len() < ENOUGH
+    }
+
+    /// Whether there is something that the client has not taken yet.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
     }
 
     /// Whether the connection has come to its end.

@@ -3,7 +3,8 @@
 //! 1. A plugin's code runs on this thread only (and on vCPUs'), so that no client waits for another
 //!    one's plugin, and `stop` and `quit` work whatever a plugin does.
 //! 2. Plugins have small numbers here, which are never given twice.
-//! 3. A detach is granted at once. That the library is closed is an event: it comes when the last
+//! 3. A profile is made for one client, and taken down when that client goes.
+//! 4. A detach is granted at once. That the library is closed is an event: it comes when the last
 //!    callback has returned. A reset is a detach and an attach of the same file with the same arguments
 //!    under the same number; it is answered when both are done.
 
@@ -16,6 +17,7 @@ use plugin_rt::{PluginId, Spec};
 use serde_json::{Value, json};
 
 use super::monitor;
+use super::profiles::Profiles;
 use super::qmp::{Answer, Event, Failure};
 use super::{Note, Shared};
 
@@ -35,9 +37,11 @@ pub struct Ticket {
 pub enum Job {
     /// For a client.
     Order(Ticket, Order),
+    /// This client is gone.
+    Left(u64),
     /// The server is out of order.
     Failed,
-    /// The guest has ended. Nothing is done from here on.
+    /// The guest has ended. Clients may fetch what is theirs; nothing else is done from here on.
     End(mpsc::Sender<()>),
 }
 
@@ -54,6 +58,12 @@ pub enum Order {
     List,
     /// The same to read.
     Print,
+    /// A profile of the client's own.
+    StartProfile,
+    /// Its end.
+    StopProfile,
+    /// What it consists of, from this part on.
+    ReadProfile(usize),
 }
 
 /// A plugin.
@@ -88,6 +98,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     entries: Vec<Entry>,
     last_number: u64,
+    profiles: Profiles,
+    guest_has_ended: bool,
 }
 
 impl Worker {
@@ -97,6 +109,8 @@ impl Worker {
             shared,
             entries: Vec::new(),
             last_number: 0,
+            profiles: Profiles::default(),
+            guest_has_ended: false,
         };
         for (id, spec) in loaded {
             worker.enter(id, spec);
@@ -104,19 +118,21 @@ impl Worker {
         worker
     }
 
-    /// Works until the guest has ended.
+    /// Works until nobody has anything to be done.
     pub fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         loop {
-            let job = match self.entries.iter().all(|entry| entry.state == State::Live) {
-                true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                false => jobs.recv_timeout(SOON),
+            let job = match self.waits() {
+                false => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                true => jobs.recv_timeout(SOON),
             };
             match job {
                 Ok(Job::Order(ticket, order)) => self.order(ticket, order),
+                Ok(Job::Left(client)) => self.profiles.leave(&self.shared, client),
                 Ok(Job::Failed) => eprintln!("hartscope: the control socket has failed"),
                 Ok(Job::End(done)) => {
+                    self.guest_has_ended = true;
+                    self.profiles.guest_has_ended(&self.shared);
                     let _ = done.send(());
-                    return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -125,8 +141,19 @@ impl Worker {
         }
     }
 
+    /// Whether there is something whose end is near.
+    fn waits(&self) -> bool {
+        let mut entries = self.entries.iter();
+        let ends = self.profiles.are_ending() || entries.any(|entry| entry.state != State::Live);
+        ends && !self.guest_has_ended
+    }
+
     fn order(&mut self, ticket: Ticket, order: Order) {
         let answer = match order {
+            Order::StopProfile => return self.profiles.stop(&self.shared, ticket),
+            Order::ReadProfile(from) => self.profiles.read(&self.shared, ticket.client, from),
+            _ if self.guest_has_ended => Err(Failure::generic("the guest has ended")),
+            Order::StartProfile => self.profiles.start(&self.shared, ticket.client),
             Order::Attach(spec) => self.attach(spec),
             Order::Detach(number) => self.end(number, State::Draining).map(|()| json!({})),
             Order::Reset(number) => {
@@ -159,9 +186,6 @@ impl Worker {
         let Shared {
             remote, runtime, ..
         } = &*self.shared;
-        if remote.has_begun() && remote.is_stopped().is_none() {
-            return Err(Failure::generic("the guest has ended"));
-        }
         let ids = || runtime.plugins().into_iter().map(|plugin| plugin.id());
         let before: Vec<PluginId> = ids().collect();
         remote.inside(|| {
@@ -203,14 +227,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Finds out which plugins are gone.
+    /// Finds out which plugins are gone, and which profiles are complete.
     fn look_after(&mut self) {
+        if self.guest_has_ended {
+            return;
+        }
         let Shared {
             remote, runtime, ..
         } = &*self.shared;
-        if self.entries.iter().any(|entry| entry.state != State::Live) {
+        if self.waits() {
             remote.inside(|| runtime.domain().poll());
         }
+        self.profiles.look_after(&self.shared);
         let there = runtime.plugins();
         let is_there = |entry: &Entry| there.iter().any(|plugin| plugin.id() == entry.id);
         let mut gone = Vec::new();

@@ -5,51 +5,32 @@
 //! 2. A block adds 1 before each of its instructions; what falls together becomes one addition, and
 //!    what a fault or a signal leaves undone is not counted. So an instruction counts as often as it
 //!    begins, also when it faults, as for any plugin.
-//! 3. The file is opened at the start, and written once, when the guest has ended, by the process that
-//!    opened it. What its forked children count is theirs, and is not written.
+//! 3. The file of `run --profile` is opened at the start, and written once, when the guest has ended. A
+//!    client of a running guest fetches the rows and writes its own file.
+//! 4. A profile is one process's: in its forked children nobody counts.
 
 mod counters;
 mod names;
+mod output;
 mod places;
 mod rows;
 mod symbols;
 mod write;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Write};
-use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 
-use plugin_rt::Runtime;
+use plugin_rt::{PluginId, Runtime};
 
 use counters::Counters;
+use output::OutputFile;
 use places::Places;
 
-/// What stands in a file's name for the process's number.
-const PROCESS: &str = "%d";
-
-/// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// A row for each function.
-    Table,
-    /// A line for each stack.
-    Folded,
-    /// A flame graph.
-    Svg,
-}
-
-/// A file that a profile is written to; what, its name's ending says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    path: PathBuf,
-    format: Format,
-}
+pub use output::Output;
+pub use rows::Row;
 
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
@@ -76,39 +57,38 @@ pub enum Error {
     Runtime(#[from] plugin_rt::LoadError),
 }
 
-impl Output {
-    /// By the name of the file.
-    pub fn new(name: &OsStr) -> Result<Output, Error> {
-        let path = PathBuf::from(name);
-        let format = match path.extension().map(OsStrExt::as_bytes) {
-            Some(b"txt") => Format::Table,
-            Some(b"folded") => Format::Folded,
-            Some(b"svg") => Format::Svg,
-            _ => return Err(Error::Ending(path)),
-        };
-        Ok(Output { path, format })
+/// Instructions that are being counted, until the subscription is ended.
+pub struct Counting {
+    counters: Arc<Counters>,
+    subscription: PluginId,
+}
+
+impl Counting {
+    /// Counts from now on.
+    pub fn begin(runtime: &Runtime) -> Result<Counting, Error> {
+        let counters = Arc::new(Counters::new(runtime.areas(), Places::new())?);
+        let subscription = runtime.add(counters.clone())?;
+        Ok(Counting {
+            counters,
+            subscription,
+        })
     }
 
-    /// Whether each process has a file of its own.
-    pub fn is_for_each_process(name: &OsStr) -> bool {
-        name.to_string_lossy().contains(PROCESS)
+    /// What the runtime calls it.
+    pub fn subscription(&self) -> PluginId {
+        self.subscription
     }
 
-    /// The name of this process's file.
-    fn own_path(&self) -> PathBuf {
-        match self.path.to_str() {
-            Some(name) => name.replace(PROCESS, &process::id().to_string()).into(),
-            None => self.path.clone(),
-        }
+    /// What has been counted; complete when the subscription or the guest has ended.
+    pub fn rows(&self) -> Vec<Row> {
+        self.counters.rows()
     }
 }
 
-/// A profile that is being made.
+/// The profile of a guest from its first instruction to its last.
 pub struct Profile {
-    counters: Arc<Counters>,
-    path: PathBuf,
-    format: Format,
-    fd: RawFd,
+    counting: Counting,
+    file: OutputFile,
     /// What the guest is called.
     title: OsString,
     /// Whose profile it is.
@@ -118,22 +98,12 @@ pub struct Profile {
 impl Profile {
     /// Begins with the profile of a guest that is to run.
     pub fn start(output: &Output, program: &OsStr, runtime: &Runtime) -> Result<Profile, Error> {
-        let path = output.own_path();
-        let fd = File::create(&path)
-            .and_then(linux_user::own_descriptor)
-            .map_err(|cause| Error::File {
-                path: path.clone(),
-                cause,
-            })?;
-        let counters = Arc::new(Counters::new(runtime.areas(), Places::new())?);
-        runtime.add(counters.clone())?;
+        let process = process::id();
         Ok(Profile {
-            counters,
-            path,
-            format: output.format,
-            fd,
+            file: output.create(process)?,
+            counting: Counting::begin(runtime)?,
             title: Path::new(program).file_name().unwrap_or(program).to_owned(),
-            process: process::id(),
+            process,
         })
     }
 
@@ -142,44 +112,7 @@ impl Profile {
         if process::id() != self.process {
             return Ok(());
         }
-        self.write().map_err(|cause| Error::File {
-            path: self.path.clone(),
-            cause,
-        })
-    }
-
-    fn write(&self) -> io::Result<()> {
-        let rows = self.counters.rows();
-        let bytes = match self.format {
-            Format::Table => write::table(&rows).into_bytes(),
-            Format::Folded => write::folded(&rows).into_bytes(),
-            Format::Svg => write::flame_graph(&rows, &self.title.to_string_lossy())?,
-        };
-        // SAFETY: the descriptor stays open for ever, and is not closed here.
-        let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(self.fd) });
-        file.write_all(&bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ending_says_what_is_written() {
-        let format = |name: &str| Output::new(OsStr::new(name)).map(|output| output.format);
-        assert!(matches!(format("a.txt"), Ok(Format::Table)));
-        assert!(matches!(format("x/a.b.folded"), Ok(Format::Folded)));
-        assert!(matches!(format("%d.svg"), Ok(Format::Svg)));
-        for wrong in ["", "a", ".svg", "a.SVG"] {
-            assert!(format(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn each_process_may_have_its_own_file() {
-        let output = Output::new(OsStr::new("a%d.txt")).expect("it is a table");
-        let own = format!("a{}.txt", process::id());
-        assert_eq!(output.own_path(), Path::new(&own));
+        let rows = self.counting.rows();
+        self.file.write(&rows, &self.title.to_string_lossy())
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, OsString};
 use std::fs::File;
-use std::mem::ManuallyDrop;
 use std::ops::Range;
-use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use linux_user::OwnFile;
 use plugin_rt::Guest;
 
 use super::names;
@@ -66,7 +65,7 @@ impl Place {
 #[derive(Default)]
 pub struct Places {
     /// The process's `maps`, out of the guest's way; without it nothing is found.
-    maps: Option<ManuallyDrop<File>>,
+    maps: Option<OwnFile>,
     found: Vec<Mapping>,
     /// The functions of files, by path.
     files: HashMap<PathBuf, Arc<Functions>>,
@@ -93,9 +92,7 @@ struct Line {
 
 impl Places {
     pub fn new() -> Places {
-        let fd = File::open("/proc/self/maps").and_then(linux_user::own_descriptor);
-        // SAFETY: the descriptor stays open for ever; the file is never dropped.
-        let maps = fd.map(|fd| ManuallyDrop::new(unsafe { File::from_raw_fd(fd) }));
+        let maps = File::open("/proc/self/maps").and_then(OwnFile::new);
         Places {
             maps: maps.ok(),
             ..Places::default()

@@ -3,7 +3,7 @@
 use super::places::Place;
 
 /// How often one place was executed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// The names of the functions on the stack, outermost first. So far there is one.
     pub frames: Vec<String>,

@@ -2,14 +2,11 @@
 //! interpreter the guest knows.)
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::mem::ManuallyDrop;
 use std::ops::Range;
-use std::os::fd::FromRawFd;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use linux_user::OwnFile;
 use object::elf::{FileHeader64, PT_LOAD, STT_FUNC};
 use object::read::elf::{ElfFile, ProgramHeader};
 use object::read::{ObjectSymbol, ReadCache};
@@ -37,10 +34,8 @@ impl Functions {
     fn try_read(path: &Path) -> Option<Functions> {
         // Opening anything else might do something.
         fs::metadata(path).ok().filter(|file| file.is_file())?;
-        let fd = linux_user::own_descriptor(File::open(path).ok()?).ok()?;
-        // SAFETY: the descriptor stays open for ever, and is not closed here.
-        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-        let data = ReadCache::new(Cursor { file: &file, at: 0 });
+        let file = OwnFile::new(File::open(path).ok()?).ok()?;
+        let data = ReadCache::new(file.reader());
         let elf = ElfFile::<FileHeader64<LittleEndian>, _>::parse(&data).ok()?;
         let segments = elf.elf_program_headers().iter();
         let segments = segments.filter(|segment| segment.p_type(LittleEndian) == PT_LOAD);
@@ -75,33 +70,6 @@ impl Functions {
             .partition_point(|(range, _)| range.start <= address);
         let (range, name) = self.all.get(behind.checked_sub(1)?)?;
         range.contains(&address).then_some(name)
-    }
-}
-
-/// A reader with a position of its own.
-#[derive(Debug)]
-struct Cursor<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for Cursor<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read_at(buf, self.at)?;
-        self.at += len as u64;
-        Ok(len)
-    }
-}
-
-impl Seek for Cursor<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
     }
 }
 

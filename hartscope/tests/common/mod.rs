@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod control;
 pub mod elf;
 pub mod plugins;
 pub mod process;
+pub mod table;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

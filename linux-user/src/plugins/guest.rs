@@ -4,11 +4,9 @@ use super::symbols::{Functions, Source};
 use crate::exec::file::Program;
 use crate::exec::load::Loaded;
 use crate::mm::AddressSpace;
-use crate::own_descriptor;
+use crate::own_file::OwnFile;
 use plugin_rt::{CodeBounds, Guest};
 use std::ffi::{CStr, CString};
-use std::fs::File;
-use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -38,7 +36,8 @@ impl Observed {
             .into_iter()
             .chain(loaded.interpreter);
         let source = |(file, bias)| {
-            let file = own(file)?;
+            // Without one there are no symbols.
+            let file = OwnFile::new(file).ok()?;
             Some(Source { file, bias })
         };
         Observed {
@@ -93,13 +92,6 @@ impl Drop for Observed {
             drop(unsafe { Box::from_raw(functions) });
         }
     }
-}
-
-/// The file by a descriptor that is out of the guest's way. Without one there are no symbols.
-fn own(file: File) -> Option<File> {
-    let descriptor = own_descriptor(file).ok()?;
-    // SAFETY: the descriptor is ours and stays open; nobody else makes a `File` of it.
-    Some(unsafe { File::from_raw_fd(descriptor) })
 }
 
 impl Guest for Observed {

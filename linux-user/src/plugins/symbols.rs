@@ -1,18 +1,16 @@
 //! The functions of a program, by address, from its file's symbol table.
 
+use crate::OwnFile;
 use object::elf::{FileHeader64, STT_FUNC};
 use object::read::elf::{ElfFile, Sym};
 use object::{LittleEndian, ReadCache};
 use std::ffi::CStr;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
 
 /// A file with symbols, and where it has been loaded.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// The open file.
-    pub file: File,
+    pub file: OwnFile,
     /// What is added to the addresses in it.
     pub bias: u64,
 }
@@ -67,10 +65,7 @@ impl Functions {
 
 /// Adds the functions of a file.
 fn collect(source: &Source, to: &mut Vec<Function>) {
-    let data = ReadCache::new(Cursor {
-        file: &source.file,
-        at: 0,
-    });
+    let data = ReadCache::new(source.file.reader());
     let Ok(elf) = ElfFile::<FileHeader64<LittleEndian>, _>::parse(&data) else {
         return;
     };
@@ -101,36 +96,12 @@ fn permanent(name: &[u8]) -> &'static CStr {
     CStr::from_bytes_with_nul(bytes.leak()).unwrap_or_default()
 }
 
-/// A reader with a position of its own: a forked child shares the file's.
-#[derive(Debug)]
-struct Cursor<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for Cursor<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read_at(buf, self.at)?;
-        self.at += len as u64;
-        Ok(len)
-    }
-}
-
-impl Seek for Cursor<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
 
     fn functions(all: &[(u64, u64, &'static CStr)]) -> Functions {
         let functions = all.iter().map(|&(start, end, name)| Function {
@@ -166,6 +137,7 @@ mod tests {
         let file = tempfile().expect("a file without a name");
         file.write_at(b"\x7fELF\x02\x01\x01", 0)
             .expect("it is ours");
+        let file = OwnFile::new(file).expect("there is room");
         let table = Functions::read(&[Source { file, bias: 0 }]);
         assert_eq!(table.at(0), None);
     }

@@ -15,7 +15,8 @@ const LOWEST: u64 = 1 << 16;
 /// The numbers; -1 where there is none. No lock: `fork` may come at any time.
 static OWN: [AtomicI32; MOST] = [const { AtomicI32::new(-1) }; MOST];
 
-/// Makes a high, close-on-exec copy of `fd` that the guest cannot reach. It stays open for ever.
+/// Makes a high, close-on-exec copy of `fd` that the guest cannot reach. It stays open until
+/// [`close`] is called.
 pub fn duplicate(fd: i32) -> Result<i32, Errno> {
     let own = high_copy(fd)?;
     for slot in &OWN {
@@ -27,6 +28,18 @@ pub fn duplicate(fd: i32) -> Result<i32, Errno> {
     // SAFETY: the copy was made here and nobody else knows of it.
     unsafe { libc::close(own) };
     Err(Errno::EMFILE)
+}
+
+/// Closes a descriptor that [`duplicate`] has made.
+pub fn close(own: i32) {
+    let is_its = |slot: &&AtomicI32| slot.load(Ordering::Relaxed) == own;
+    let slot = OWN.iter().find(is_its);
+    // First: what the guest opens meanwhile does not get a number that is still ours.
+    // SAFETY: the caller's, who does not use it any more.
+    unsafe { libc::close(own) };
+    if let Some(slot) = slot {
+        slot.store(-1, Ordering::Relaxed);
+    }
 }
 
 /// Whether `fd` is one of ours.

@@ -72,3 +72,15 @@ fn a_built_in_subscriber_sees_blocks_until_it_is_uninstalled() {
     assert_eq!(Arc::strong_count(&last), 1);
     assert!(runtime.plugins().is_empty());
 }
+
+#[test]
+fn a_forked_child_has_no_built_in_subscribers() {
+    let runtime = runtime();
+    let vcpu = Vcpu::new(&runtime, 0);
+    let last = Arc::new(Last::default());
+    runtime.add(last.clone()).expect("there is room");
+    runtime.after_fork(Domain::new());
+    assert!(runtime.plugins().is_empty());
+    assert_eq!(Arc::strong_count(&last), 1);
+    drop(vcpu);
+}
