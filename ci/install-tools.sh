@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests and the benchmark need beside Rust and a host C compiler:
 #   - the riscv64 cross compiler and C library, which build the guest programs;
-#   - qemu-riscv64, the reference that results and times are compared with;
+#   - qemu-riscv64 and qemu-system-riscv64, the references that results and times are compared with;
+#   - cpio and xz, which pack the guest that ci/fetch-guest.sh fetches;
 #   - glib, which plugins bring along when they read registers;
 #   - the qemu.qmp package, by which a test talks to a guest: in an environment of its own below the
 #     target directory.
@@ -31,6 +32,9 @@ need gcc gcc
 need riscv64-linux-gnu-gcc gcc-riscv64-linux-gnu
 need /usr/riscv64-linux-gnu/lib/libc.a libc6-dev-riscv64-cross
 need qemu-riscv64 qemu-user
+need qemu-system-riscv64 qemu-system-riscv
+need cpio cpio
+need xz xz-utils
 need /usr/lib/x86_64-linux-gnu/libglib-2.0.so.0 libglib2.0-0
 
 if [ -z "$missing" ]; then
@@ -67,13 +71,19 @@ with_backports() { apt -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourcepart
 update_done=
 update() { [ -n "$update_done" ] || apt update || { cat "$work/log" >&2; fail "apt-get update failed"; }; update_done=yes; }
 
+# What QEMU's packages are called in the default suite.
+default_name() { case $1 in qemu-system-riscv) echo qemu-system-misc ;; *) echo "$1" ;; esac }
+
 for package in $missing; do
-    if [ "$package" = qemu-user ] && with_backports update &&
-        with_backports install -y --no-install-recommends -t "$suite" qemu-user; then
-        say "qemu-user comes from $suite"
-        continue
-    fi
-    [ "$package" != qemu-user ] || say "no qemu-user from $suite, taking the default suite's"
+    case $package in qemu-*)
+        if with_backports update && with_backports install -y --no-install-recommends -t "$suite" "$package"; then
+            say "$package comes from $suite"
+            continue
+        fi
+        say "no $package from $suite, taking the default suite's"
+        package=$(default_name "$package")
+        ;;
+    esac
     update
     apt install -y --no-install-recommends "$package" ||
         { cat "$work/log" >&2; fail "apt-get could not install $package"; }
