@@ -148,30 +148,6 @@ impl Ram {
         &self.device_view
     }
 
-    /// To be called for a store that faulted at `host`, an address of the host: whether that was for
-    /// watching only, so that the store is to be tried again.
-    pub fn write_fault(&self, host: u64) -> bool {
-        let offset = host.wrapping_sub(self.vcpu_view.expose_provenance() as u64);
-        if offset >= self.size {
-            return false;
-        }
-        let page = offset / PAGE_SIZE;
-        let _lock = self.lock(page);
-        if !self.is_watched(page) {
-            // Another hart was faster.
-            return true;
-        }
-        self.tell_cache(self.base + page * PAGE_SIZE);
-        // If the host has no room for one more mapping, the store cannot be done.
-        let writable = self
-            .protect(page, libc::PROT_READ | libc::PROT_WRITE)
-            .is_ok();
-        if writable {
-            self.word(page).fetch_and(!bit(page), Relaxed);
-        }
-        writable
-    }
-
     fn lock(&self, page: u64) -> std::sync::MutexGuard<'_, ()> {
         let lock = &self.locks[(page % LOCKS) as usize];
         lock.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,6 +256,28 @@ impl CodePages for Ram {
             self.word(page).fetch_or(bit(page), Relaxed);
         }
         Watch::Protected
+    }
+
+    fn write_fault(&self, host: u64) -> bool {
+        let offset = host.wrapping_sub(self.vcpu_view.expose_provenance() as u64);
+        if offset >= self.size {
+            return false;
+        }
+        let page = offset / PAGE_SIZE;
+        let _lock = self.lock(page);
+        if !self.is_watched(page) {
+            // Another hart was faster.
+            return true;
+        }
+        self.tell_cache(self.base + page * PAGE_SIZE);
+        // If the host has no room for one more mapping, the store cannot be done.
+        let writable = self
+            .protect(page, libc::PROT_READ | libc::PROT_WRITE)
+            .is_ok();
+        if writable {
+            self.word(page).fetch_and(!bit(page), Relaxed);
+        }
+        writable
     }
 }
 
