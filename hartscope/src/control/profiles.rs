@@ -28,20 +28,18 @@ pub struct Profiles(Vec<Profile>);
 
 struct Profile {
     client: u64,
-    counting: Counting,
     state: State,
 }
 
-#[derive(Debug)]
 enum State {
-    Live,
+    Live(Counting),
     /// Until no vCPU counts any more. Then the client is told, if it is still there.
-    Ending(Option<Ticket>),
+    Ending(Counting, Option<Ticket>),
     Done(Rows),
 }
 
 /// What has been counted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rows {
     rows: Vec<Row>,
     /// What is sent together: a row, and some of the vCPUs that executed anything there.
@@ -52,7 +50,7 @@ impl Profiles {
     /// Whether some are ending.
     pub fn are_ending(&self) -> bool {
         let mut states = self.0.iter().map(|profile| &profile.state);
-        states.any(|state| matches!(state, State::Ending(_)))
+        states.any(|state| matches!(state, State::Ending(..)))
     }
 
     /// Begins a client's profile. An earlier one of it that is complete is dropped.
@@ -66,8 +64,7 @@ impl Profiles {
         let counting = counting.map_err(|error| Failure::generic(error.to_string()))?;
         self.0.push(Profile {
             client,
-            counting,
-            state: State::Live,
+            state: State::Live(counting),
         });
         shared.tell(Note::Lingers(client, true));
         shared.tell(Note::Event(Event::plain("PROFILE_STARTED")));
@@ -77,12 +74,11 @@ impl Profiles {
     /// Ends a client's profile; it is answered when no vCPU counts any more.
     pub fn stop(&mut self, shared: &Shared, ticket: Ticket) {
         let answer = match self.of(ticket.client) {
-            Some(profile) => match &mut profile.state {
-                State::Live => return profile.end(shared, Some(ticket)),
-                // It gives no further command before this one is answered.
-                State::Ending(client) => return *client = Some(ticket),
-                State::Done(rows) => Ok(rows.summary(shared)),
-            },
+            Some(Profile {
+                state: State::Done(rows),
+                ..
+            }) => Ok(rows.summary(shared)),
+            Some(profile) => return profile.end(shared, Some(ticket)),
             None => Err(Failure::generic("there is no profile of this client")),
         };
         shared.tell(Note::Done(ticket, answer));
@@ -101,14 +97,11 @@ impl Profiles {
 
     /// A client is gone.
     pub fn leave(&mut self, shared: &Shared, client: u64) {
-        let Some(profile) = self.of(client) else {
-            return;
-        };
-        match &mut profile.state {
-            State::Live => profile.end(shared, None),
-            State::Ending(ticket) => *ticket = None,
-            State::Done(_) => self.0.retain(|profile| profile.client != client),
+        if let Some(profile) = self.of(client) {
+            profile.end(shared, None);
         }
+        self.0
+            .retain(|profile| profile.client != client || !profile.is_done());
     }
 
     /// Finds out which of those that are ending are complete.
@@ -118,17 +111,15 @@ impl Profiles {
         }
         let there = shared.runtime.plugins();
         self.0.retain_mut(|profile| {
-            let State::Ending(ticket) = &mut profile.state else {
+            let State::Ending(counting, _) = &profile.state else {
                 return true;
             };
-            let own = profile.counting.subscription();
+            let own = counting.subscription();
             if there.iter().any(|plugin| plugin.id() == own) {
                 return true;
             }
+            let is_wanted = profile.complete(shared);
             shared.tell(Note::Event(Event::plain("PROFILE_STOPPED")));
-            let ticket = ticket.take();
-            let is_wanted = ticket.is_some();
-            profile.complete(shared, ticket);
             is_wanted
         });
     }
@@ -136,12 +127,7 @@ impl Profiles {
     /// The guest has ended: nobody counts any more.
     pub fn guest_has_ended(&mut self, shared: &Shared) {
         for profile in &mut self.0 {
-            let ticket = match &mut profile.state {
-                State::Live => None,
-                State::Ending(ticket) => ticket.take(),
-                State::Done(_) => continue,
-            };
-            profile.complete(shared, ticket);
+            profile.complete(shared);
         }
     }
 
@@ -156,18 +142,37 @@ impl Profile {
         matches!(self.state, State::Done(_))
     }
 
+    /// Nobody counts any more, soon; then `ticket` is answered.
     fn end(&mut self, shared: &Shared, ticket: Option<Ticket>) {
-        let id = self.counting.subscription();
-        shared.remote.inside(|| shared.runtime.uninstall(id));
-        self.state = State::Ending(ticket);
+        self.state = match self.take() {
+            State::Live(counting) => {
+                let id = counting.subscription();
+                shared.remote.inside(|| shared.runtime.uninstall(id));
+                State::Ending(counting, ticket)
+            }
+            State::Ending(counting, _) => State::Ending(counting, ticket),
+            done @ State::Done(_) => done,
+        };
     }
 
-    fn complete(&mut self, shared: &Shared, ticket: Option<Ticket>) {
-        let rows = Rows::new(self.counting.rows());
-        if let Some(ticket) = ticket {
-            shared.tell(Note::Done(ticket, Ok(rows.summary(shared))));
-        }
+    /// Nobody counts any more. Gives whether the client has been told.
+    fn complete(&mut self, shared: &Shared) -> bool {
+        let (rows, ticket) = match self.take() {
+            State::Live(counting) => (Rows::new(counting.rows()), None),
+            State::Ending(counting, ticket) => (Rows::new(counting.rows()), ticket),
+            State::Done(rows) => (rows, None),
+        };
+        let summary = rows.summary(shared);
         self.state = State::Done(rows);
+        let is_wanted = ticket.is_some();
+        if let Some(ticket) = ticket {
+            shared.tell(Note::Done(ticket, Ok(summary)));
+        }
+        is_wanted
+    }
+
+    fn take(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Done(Rows::default()))
     }
 }
 

@@ -73,11 +73,11 @@ struct End {
 impl End {
     /// When the connection is given up.
     fn deadline(&self, session: &Session) -> Option<Instant> {
-        match (session.lingers, session.has_output()) {
-            (true, _) => Some(self.at + LAST_FETCH),
-            (false, true) => Some(self.at + LAST_WORDS),
-            (false, false) => None,
-        }
+        let patience = match session.has_lingered {
+            true => LAST_FETCH,
+            false => LAST_WORDS,
+        };
+        session.has_outstanding().then(|| self.at + patience)
     }
 }
 
@@ -178,6 +178,7 @@ impl Server {
                 Note::Lingers(client, lingers) => {
                     if let Some(session) = self.session(client) {
                         session.lingers = lingers;
+                        session.has_lingered |= lingers;
                     }
                 }
                 Note::End(told) => {

@@ -23,8 +23,10 @@ pub struct Session {
     pub is_ready: bool,
     /// A command of the client is being done elsewhere; the next ones wait.
     pub is_busy: bool,
-    /// The client has something to fetch when the guest has ended.
+    /// The client has something to fetch, also when the guest has ended.
     pub lingers: bool,
+    /// The client has had something to fetch.
+    pub has_lingered: bool,
     stream: UnixStream,
     framer: Framer,
     /// What has come in and has not been looked at.
@@ -42,6 +44,7 @@ impl Session {
             is_ready: false,
             is_busy: false,
             lingers: false,
+            has_lingered: false,
             stream,
             framer: Framer::default(),
             input: Vec::new(),
@@ -76,8 +79,8 @@ impl Session {
     }
 
     /// Whether there is something that the client has not taken yet.
-    pub fn has_output(&self) -> bool {
-        !self.output.is_empty()
+    pub fn has_outstanding(&self) -> bool {
+        self.lingers || self.is_busy || !self.output.is_empty()
     }
 
     /// Whether the connection has come to its end.
