@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::{env, io, process};
 
 use linux_user::Remote;
-use plugin_rt::Runtime;
+use plugin_rt::{Measured, Runtime};
 use vcpu::latency::Latencies;
 use vcpu::{Dump, Engine, Stages};
 
@@ -43,7 +43,7 @@ pub fn run(options: RunOptions) -> i32 {
         Ok(profile) => profile,
         Err(error) => return fail(&error, 1),
     };
-    let watch = match Watch::start(&wanted_latencies(&options, log_fd)) {
+    let watch = match Watch::start(&wanted_latencies(&options, log_fd), runtime.as_ref()) {
         Ok(watch) => watch,
         Err(error) => return fail(&error, 1),
     };
@@ -160,7 +160,11 @@ fn wanted_latencies(options: &RunOptions, log_fd: Option<RawFd>) -> Wanted<'_> {
         log: options.latency_log.as_deref(),
         stalls: options.log.stall || options.check_plugins,
         log_fd,
-        table: options.stats,
+        record: options.stats || options.latency.is_some(),
+        callbacks: options.latency.unwrap_or(match options.latency_log {
+            Some(_) => Measured::Sampled,
+            None => Measured::None,
+        }),
     }
 }
 

@@ -110,6 +110,100 @@ fn plugins_come_and_go_and_count_exactly() {
 }
 
 #[test]
+fn attaching_and_detaching_wait_for_nobody() {
+    let mut guest = Guest::of(common::plugins::guest("crowd"), &[]);
+    let library = plugin("hits", 4);
+    let mut client = guest.connect().ready();
+    while client
+        .execute("query-cpus-fast", json!({}))
+        .as_array()
+        .map(Vec::len)
+        != Some(64)
+    {}
+    for _ in 0..3 {
+        let attached = client.execute("plugin-attach", json!({ "file": library }));
+        let reached = client.event("PLUGIN_REACHED");
+        assert_eq!(
+            (&reached["id"], &reached["vcpus"]),
+            (&attached["id"], &json!(64))
+        );
+        client.execute("plugin-detach", json!({ "id": attached["id"] }));
+        client.event("PLUGIN_DETACHED");
+        assert!(!guest.has(&library));
+        guest.work();
+    }
+    guest.end();
+}
+
+#[test]
+fn latencies_are_recorded_when_somebody_asks() {
+    // Every callback is called.
+    let mut guest = Guest::with(&["--check-plugins"]);
+    let library = plugin("hits", 4);
+    let mut client = guest.connect().ready();
+    let none = client.execute("query-vcpu-latency", json!({}));
+    assert_eq!(
+        none["recording"], true,
+        "who checks plugins looks for stalls"
+    );
+    client.execute("query-vcpu-latency", json!({ "record": "all" }));
+    let at = format!("at={:#x}", address(&guest.program, "step"));
+    let attached = client.execute("plugin-attach", json!({ "file": library, "args": [at] }));
+    let reached = client.event("PLUGIN_REACHED");
+    assert_eq!(reached["vcpus"], 2);
+    guest.work();
+    client.execute("plugin-detach", json!({ "id": attached["id"] }));
+    client.event("PLUGIN_DETACHED");
+    guest.work();
+    let rows = client.execute("query-vcpu-latency", json!({}))["latencies"].take();
+    let count = |kind: &str, vcpu: u64| {
+        let rows = rows.as_array().expect("an array");
+        let row = rows
+            .iter()
+            .find(|row| row["kind"] == kind && row["cpu-index"] == vcpu);
+        row.map_or(0, |row| row["count"].as_u64().expect("a number"))
+    };
+    for vcpu in [0, 1] {
+        for kind in ["attach", "detach", "instrument"] {
+            assert!(count(kind, vcpu) >= 1, "{kind} {vcpu}: {rows}");
+        }
+        assert_eq!(count("attach", vcpu), 1, "{rows}");
+        assert_eq!(count("detach", vcpu), 1, "{rows}");
+        assert_eq!(count("flip", vcpu), 2, "{rows}");
+        assert!(count("pause", vcpu) >= 2, "{rows}");
+        assert!(count("tb_trans:hits-v4.so", vcpu) >= 1, "{rows}");
+    }
+    // What the plugin has counted by callbacks.
+    let log = guest.log();
+    let words: Vec<&str> = log.split_whitespace().collect();
+    let number = |at: usize| words[at].parse::<u64>().expect("a number");
+    let called = |vcpu| count("callback:hits-v4.so", vcpu);
+    assert_eq!(called(0) + called(1), number(2) + number(5), "{log}");
+    let refused = client.refusal(r#"{"execute":"query-vcpu-latency","arguments":{"record":"x"}}"#);
+    assert_eq!(refused, "GenericError");
+    guest.end();
+}
+
+#[test]
+fn a_guest_that_records_nothing_can_be_told_to() {
+    let mut guest = Guest::start();
+    let says = |outcome: Outcome| {
+        assert_eq!(outcome.end, End::Exited(0), "{}", outcome.stderr_text());
+        outcome.stdout_text()
+    };
+    assert!(says(guest.command("stats", &[])).contains("latencies: not recorded"));
+    says(guest.command("stats", &["--record", "none"]));
+    guest.work();
+    guest.work();
+    let text = says(guest.command("stats", &[]));
+    for kind in ["quiescence ", "syscall ", "idle "] {
+        let is_there = text.lines().any(|line| line.starts_with(kind));
+        assert!(is_there, "no {kind}in:\n{text}");
+    }
+    guest.end();
+}
+
+#[test]
 fn a_stopped_guest_holds_nothing_up() {
     let mut guest = Guest::start();
     let library = plugin("hits", 4);

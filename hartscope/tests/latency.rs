@@ -58,7 +58,8 @@ fn statistics_say_how_long_things_took_for_each_vcpu() {
         }
     }
     // The first thread waits for the other one.
-    assert_row(&text, "away", "0");
+    assert_row(&text, "idle", "0");
+    assert_row(&text, "syscall", "1");
     assert_eq!(row(&text, "quiescence", "2"), None);
 }
 
@@ -201,6 +202,8 @@ fn going_over_to_another_set_is_measured() {
     let plugin = leaving_plugin("quick", "0");
     let plugin = plugin.to_str().expect("the path is ASCII");
     let outcome = hartscope(&["run", "--plugin", plugin, "--stats", &demo_guest(), "1"]);
-    let numbers = assert_row(&outcome.stderr_text(), "attach", "0");
-    assert_eq!(numbers[0], 1.0, "{numbers:?}");
+    for kind in ["flip", "detach"] {
+        let numbers = assert_row(&outcome.stderr_text(), kind, "0");
+        assert_eq!(numbers[0], 1.0, "{kind}: {numbers:?}");
+    }
 }

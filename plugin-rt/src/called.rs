@@ -10,6 +10,7 @@ use translate::hooks::{Call, Clobbers, Guard, Hook, Regs};
 use translate::x86::callback::{Board, Evaluated, Known, Library, Refused, Role};
 
 use crate::abi::boards;
+use crate::plugin::PluginId;
 
 /// How often a callback is evaluated again because a variable has changed; one whose variables change
 /// all the time is called.
@@ -26,6 +27,8 @@ struct Functions {
     clobbers: HashMap<usize, Clobbers>,
     /// By function, what it is called for, and userdata if the result is for that only.
     evaluated: HashMap<(usize, Role, Option<u64>), Evaluation>,
+    /// By plugin, function, userdata and how often to measure: addresses of [`crate::timing::Stub`]s.
+    stubs: HashMap<(PluginId, (usize, u64, u32)), usize>,
     /// [`CLOSED`] when the functions were read.
     closed: u64,
 }
@@ -84,6 +87,18 @@ fn with_functions<R>(f: impl FnOnce(&mut Functions) -> R) -> R {
             };
         }
         f(functions)
+    })
+}
+
+/// The address of the stub for a plugin's call, made if there is none that this thread knows of.
+pub(crate) fn stub(
+    plugin: PluginId,
+    call: (usize, u64, u32),
+    make: impl FnOnce() -> usize,
+) -> usize {
+    with_functions(|functions| {
+        let stub = functions.stubs.entry((plugin, call));
+        *stub.or_insert_with(make)
     })
 }
 

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
+use histogram::now;
 use tb_cache::SetId;
 use translate::escape::{self, Escape};
 use translate::hooks::{self, Wishes};
@@ -19,9 +20,12 @@ use translate::{Block, CpuState};
 use crate::abi::context::Kind;
 use crate::callbacks::{Callback, List, Subscriber, Vcpu};
 use crate::current;
+use crate::plugin::PluginId;
 use crate::published::Reader;
 use crate::registry::Snapshot;
 use crate::runtime::Runtime;
+use crate::skew::{Change, Flip};
+use crate::timing::Times;
 use crate::translation::Translation;
 
 /// Kinds of discontinuities: why the next instruction is not the one that the code says.
@@ -34,6 +38,17 @@ pub enum Discon {
     Exception = 2,
     /// A call of the emulator.
     HostCall = 4,
+}
+
+/// What [`Instruments::refresh`] has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// There is nothing newer.
+    Nothing,
+    /// Blocks are instrumented as before.
+    SameBlocks,
+    /// Blocks of another instrumentation set are to be run from now on.
+    OtherBlocks,
 }
 
 /// One vCPU's view. See the module's rules.
@@ -49,6 +64,12 @@ struct View {
     /// Whom blocks are for: moves only when the run loop is told.
     blocks: Reader<Snapshot>,
     translation: Translation,
+    /// The newest publication that either goes by.
+    latest: Option<Arc<Flip>>,
+    /// An attachment whose plugin has had no event here so far.
+    awaited: Option<Arc<Flip>>,
+    /// When that was published, and when the event came, until somebody asks.
+    first_event: Option<(Instant, Instant)>,
 }
 
 impl Instruments {
@@ -61,29 +82,58 @@ impl Instruments {
                 snapshot: runtime.snapshots(),
                 blocks: runtime.snapshots(),
                 translation: Translation::default(),
+                latest: None,
+                awaited: None,
+                first_event: None,
             })
         });
         Instruments { view }
     }
 
-    /// Moves to the newest snapshot, at a quiescent point; gives whether blocks of another
-    /// instrumentation set are to be run from now on.
+    /// Whether [`Instruments::refresh`] would find a newer snapshot.
     #[inline]
-    pub fn refresh(&mut self) -> bool {
-        let Some(view) = &mut self.view else {
-            return false;
-        };
-        let before = view.blocks.set;
-        let refreshed = view.blocks.refresh();
-        if refreshed {
-            view.blocks.flip.taken();
-        }
-        refreshed && view.blocks.set != before
+    pub fn is_behind(&mut self) -> bool {
+        let view = self.view.as_mut();
+        view.is_some_and(|view| view.blocks.is_behind())
     }
 
-    /// When the snapshot was published that blocks go by.
-    pub fn published(&self) -> Option<Instant> {
-        self.view.as_ref().map(|view| view.blocks.flip.at())
+    /// Moves to the newest snapshot, at a quiescent point.
+    #[inline]
+    pub fn refresh(&mut self) -> Refreshed {
+        let Some(view) = &mut self.view else {
+            return Refreshed::Nothing;
+        };
+        let before = view.blocks.set;
+        if !view.blocks.refresh() {
+            return Refreshed::Nothing;
+        }
+        view.blocks.flip.taken();
+        view.await_event();
+        match view.blocks.set == before {
+            true => Refreshed::SameBlocks,
+            false => Refreshed::OtherBlocks,
+        }
+    }
+
+    /// What the snapshot was published for that blocks go by, and when.
+    pub fn publication(&self) -> Option<(Change, Instant)> {
+        let flip = &self.view.as_ref()?.blocks.flip;
+        Some((flip.change(), flip.at()))
+    }
+
+    /// A block is about to run that has been found since the last [`Instruments::refresh`]. Gives
+    /// whether that is the first event of a plugin that has been attached.
+    #[inline]
+    pub fn enters_block(&mut self) -> bool {
+        match &mut self.view {
+            Some(view) if view.awaited.is_some() => view.runs_instrumented_block(),
+            _ => false,
+        }
+    }
+
+    /// When the last plugin was attached, and when it had its first event on this vCPU; given once.
+    pub fn take_first_event(&mut self) -> Option<(Instant, Instant)> {
+        self.view.as_mut()?.first_event.take()
     }
 
     /// What blocks are instrumented for.
@@ -162,7 +212,7 @@ impl Instruments {
     #[inline]
     fn wants(&mut self, wants: impl FnOnce(&Snapshot) -> bool) -> bool {
         self.view.as_mut().is_some_and(|view| {
-            view.snapshot.refresh();
+            view.refresh_events();
             wants(&view.snapshot)
         })
     }
@@ -276,7 +326,57 @@ enum Then {
     Stop,
 }
 
+/// A plugin has an event.
+#[inline]
+fn note_event(
+    awaited: &mut Option<Arc<Flip>>,
+    first_event: &mut Option<(Instant, Instant)>,
+    plugin: PluginId,
+) {
+    if let Some(flip) = awaited.take_if(|flip| flip.attached() == Some(plugin)) {
+        flip.first_event();
+        *first_event = Some((flip.at(), Instant::now()));
+    }
+}
+
 impl View {
+    /// Events are for whom the newest snapshot says.
+    #[inline]
+    fn refresh_events(&mut self) {
+        if self.snapshot.refresh() {
+            self.await_event();
+        }
+    }
+
+    /// One of the snapshots has moved: whether a plugin that is there by the newer one has events to
+    /// come is to be noted. The other one follows, and is to change nothing about that.
+    #[cold]
+    fn await_event(&mut self) {
+        let newest = match self.blocks.flip.at() < self.snapshot.flip.at() {
+            true => &self.snapshot.flip,
+            false => &self.blocks.flip,
+        };
+        if !self
+            .latest
+            .as_ref()
+            .is_some_and(|latest| Arc::ptr_eq(latest, newest))
+        {
+            self.awaited = newest.attached().map(|_| Arc::clone(newest));
+            self.latest = Some(Arc::clone(newest));
+        }
+    }
+
+    #[cold]
+    fn runs_instrumented_block(&mut self) -> bool {
+        let plugin = self.blocks.flip.attached();
+        let instruments = |plugin: &PluginId| self.blocks.callbacks.tb_trans.get(*plugin).is_some();
+        let Some(plugin) = plugin.filter(instruments) else {
+            return false;
+        };
+        note_event(&mut self.awaited, &mut self.first_event, plugin);
+        true
+    }
+
     /// Calls the subscribers of an event, one after the other, until one leaves or says so.
     fn fire<C: Copy>(
         &mut self,
@@ -284,17 +384,20 @@ impl View {
         event: impl FnOnce(&Snapshot) -> &List<C>,
         mut call: impl FnMut(Subscriber, u32, C) -> Then,
     ) -> Escape {
-        self.snapshot.refresh();
+        self.refresh_events();
         let list = event(&self.snapshot);
         if list.is_empty() {
             return Escape::Returned;
         }
         let state = state();
         for (subscriber, callback) in list.iter() {
+            note_event(&mut self.awaited, &mut self.first_event, subscriber.id);
             let mut then = Then::GoOn;
+            let timer = Timer::start(&self.runtime, subscriber);
             let escape = run(state, subscriber.context(kind), || {
                 then = call(subscriber, self.index, callback);
             });
+            Timer::stop(timer, self.index, false);
             if escape == Escape::Left || then == Then::Stop {
                 return escape;
             }
@@ -312,6 +415,8 @@ impl View {
     /// Shows the translation's block to every plugin that wants to see it.
     fn show(&mut self) {
         let View {
+            runtime,
+            index,
             translation,
             blocks,
             ..
@@ -325,6 +430,7 @@ impl View {
             for (subscriber, callback) in list.iter() {
                 // SAFETY: as above.
                 unsafe { (*state).context = subscriber.context(Kind::TbTrans) };
+                let timer = Timer::start(runtime, subscriber);
                 // SAFETY: registered for this, by a plugin that is still there.
                 unsafe {
                     match callback {
@@ -332,12 +438,47 @@ impl View {
                         Callback::Userdata(function, data) => function(tb as usize, data),
                     }
                 }
+                Timer::stop(timer, *index, true);
             }
         });
         // SAFETY: as above.
         unsafe {
             (*state).context = 0;
             (*state).pc = before;
+        }
+    }
+}
+
+/// Measures one callback, if that is wanted.
+struct Timer {
+    times: Arc<Times>,
+    begun: u64,
+}
+
+impl Timer {
+    #[inline]
+    fn start(runtime: &Runtime, subscriber: Subscriber) -> Option<Timer> {
+        match runtime.timing().is_on() {
+            true => Timer::start_now(runtime, subscriber),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn start_now(runtime: &Runtime, subscriber: Subscriber) -> Option<Timer> {
+        let plugin = runtime.plugin_at(subscriber.slot)?;
+        // SAFETY: it is in a snapshot that this vCPU, which is online, goes by.
+        let times = Arc::clone(unsafe { plugin.as_ref() }.times());
+        Some(Timer {
+            times,
+            begun: now(),
+        })
+    }
+
+    #[inline]
+    fn stop(timer: Option<Timer>, vcpu: u32, is_translation: bool) {
+        if let Some(Timer { times, begun }) = timer {
+            times.ends(vcpu, begun, is_translation);
         }
     }
 }

@@ -32,18 +32,20 @@ mod spec;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod translation;
 
 pub use builtin::{BuiltIn, Shown};
 pub use fill::fill;
 pub use guest::{CodeBounds, Guest, HwResult, Log, NoLog};
-pub use instruments::{Discon, Instruments};
+pub use instruments::{Discon, Instruments, Refreshed};
 pub use loader::{LoadError, Reason};
 pub use plugin::{Plugin, PluginId, VERSIONS};
 pub use published::{Published, Reader};
 pub use runtime::{Config, Runtime, SystemInfo};
 pub use set::InstrumentationSet;
-pub use skew::Attach;
+pub use skew::{Attach, Change, Spread};
 pub use spec::{Spec, SpecError, Specs, USAGE};
+pub use timing::{CallbackTimes, Measured, SAMPLE};
 pub use translate::escape::Escape;
 pub use translate::hooks::Wishes;

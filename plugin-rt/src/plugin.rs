@@ -4,10 +4,14 @@ use std::ffi::{CString, OsStr, OsString, c_char};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use epoch::sync::Mutex;
 
 use crate::rfc2018;
 use crate::runtime::Runtime;
+use crate::timing::{Stub, Times, Timing};
 
 /// Names a plugin to itself and to the runtime; never 0, never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +29,10 @@ pub struct Plugin {
     interface: Interface,
     arguments: Arguments,
     lists_registers: AtomicBool,
+    times: Arc<Times>,
+    /// Boxed: blocks hold their addresses.
+    #[expect(clippy::vec_box, reason = "blocks hold addresses of stubs")]
+    stubs: Mutex<Vec<Box<Stub>>>,
 }
 
 /// How a plugin talks to the runtime.
@@ -43,7 +51,9 @@ impl Plugin {
         path: &OsStr,
         interface: Interface,
         arguments: Arguments,
+        timing: &Timing,
     ) -> Plugin {
+        let name = Path::new(path).file_name().unwrap_or(path);
         Plugin {
             id,
             slot,
@@ -51,6 +61,8 @@ impl Plugin {
             interface,
             arguments,
             lists_registers: AtomicBool::new(false),
+            times: timing.of(name.to_string_lossy().into_owned()),
+            stubs: Mutex::default(),
         }
     }
 
@@ -88,6 +100,19 @@ impl Plugin {
     /// How messages call it: the file's name.
     pub fn name(&self) -> impl fmt::Display + '_ {
         self.path().file_name().unwrap_or(&self.path).display()
+    }
+
+    /// Where it is kept how long its callbacks take.
+    pub(crate) fn times(&self) -> &Arc<Times> {
+        &self.times
+    }
+
+    /// Keeps a stub for its blocks; gives the address.
+    pub(crate) fn keep(&self, stub: Stub) -> usize {
+        let stub = Box::new(stub);
+        let address = std::ptr::from_ref(&*stub).expose_provenance();
+        self.stubs.lock().push(stub);
+        address
     }
 
     pub(crate) fn arguments(&self) -> &Arguments {

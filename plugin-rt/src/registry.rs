@@ -16,7 +16,7 @@ use crate::lifecycle::Phase;
 use crate::plugin::{Plugin, PluginId};
 use crate::published::Published;
 use crate::sets::{Member, Sets};
-use crate::skew::{Attach, Flip, Record};
+use crate::skew::{Attach, Change, Flip, Record};
 
 /// What vCPUs see.
 #[derive(Default)]
@@ -124,7 +124,7 @@ impl Registry {
     }
 
     /// Publishes the present state. Gives what will be noted about that.
-    pub(crate) fn publish(&mut self, to: &Published<Snapshot>) -> Arc<Flip> {
+    fn publish(&mut self, flip: Flip, to: &Published<Snapshot>) -> Arc<Flip> {
         let members: Vec<Member> = self
             .entries
             .iter()
@@ -132,7 +132,7 @@ impl Registry {
             .map(Entry::member)
             .collect();
         let set = self.sets.id(&members);
-        let flip = Arc::<Flip>::default();
+        let flip = Arc::new(flip);
         to.publish(Snapshot {
             callbacks: self.callbacks.clone(),
             set,
@@ -152,7 +152,7 @@ impl Registry {
         if let Ok(entry) = self.entry(id) {
             entry.phase.installed();
         }
-        let flip = self.publish(to);
+        let flip = self.publish(Flip::new(Change::Attach, Some(id)), to);
         self.last_attach = Some(Record {
             plugin: id,
             vcpus,
@@ -189,7 +189,7 @@ impl Registry {
         let old = entry.member();
         entry.generation += 1;
         self.dead.extend(self.sets.forget(old));
-        self.publish(to);
+        self.publish(Flip::default(), to);
     }
 
     /// A plugin would not install itself. It is called at the end of the program, and for nothing else.
@@ -222,7 +222,7 @@ impl Registry {
         let instruments = self.callbacks.tb_trans.get(id).is_some();
         self.entry(id)?.instruments |= instruments;
         if is_live {
-            self.publish(to);
+            self.publish(Flip::default(), to);
         }
         Ok(is_live)
     }
@@ -261,7 +261,7 @@ impl Registry {
         entry.instruments = false;
         self.dead.extend(self.sets.forget(old));
         self.callbacks.forget(id);
-        self.publish(to);
+        self.publish(Flip::new(Change::Detach, None), to);
         Ok(true)
     }
 
@@ -318,7 +318,7 @@ impl Registry {
     /// Ends all subscriptions but those to the end of the program, which it gives.
     pub(crate) fn keep_only_at_exit(&mut self, to: &Published<Snapshot>) -> Callbacks {
         self.callbacks = self.callbacks.only_at_exit();
-        self.publish(to);
+        self.publish(Flip::default(), to);
         self.callbacks.clone()
     }
 }

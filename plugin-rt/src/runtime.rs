@@ -29,6 +29,7 @@ use crate::registry::{Registry, Request, Snapshot, Unknown};
 use crate::skew::Attach;
 use crate::spec::Spec;
 use crate::table::{MAX_PLUGINS, Table};
+use crate::timing::{CallbackTimes, Measured, Timing};
 
 /// How many processors a machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub struct Runtime {
     /// Whether plugins have been told that the process ends.
     exited: AtomicBool,
     named: Named,
+    timing: Timing,
 }
 
 static GLOBAL: OnceLock<Arc<Runtime>> = OnceLock::new();
@@ -113,6 +115,7 @@ impl Runtime {
             vcpus: Mutex::new(BTreeSet::new()),
             exited: AtomicBool::new(false),
             named: Named::default(),
+            timing: Timing::default(),
         })
     }
 
@@ -159,6 +162,25 @@ impl Runtime {
         *self.forget.lock() = Some(Arc::new(forget));
     }
 
+    /// Measures how long callbacks take from now on, or no longer does. Blocks are shown to plugins
+    /// anew.
+    pub fn measure_callbacks(&self, wish: Measured) {
+        if self.timing.measure(wish) {
+            for plugin in self.plugins() {
+                self.show_anew(plugin.id());
+            }
+        }
+    }
+
+    /// How long callbacks have taken so far, by plugin.
+    pub fn callback_times(&self) -> Vec<CallbackTimes> {
+        self.timing.read()
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
     /// How the last load has reached the vCPUs.
     pub fn last_attach(&self) -> Option<Attach> {
         self.registry.lock().last_attach()
@@ -175,7 +197,7 @@ impl Runtime {
         let candidate = Candidate::open(&spec.path).map_err(refused)?;
         let (interface, begin) = (candidate.interface, candidate.begin);
         let arguments = Arguments::new(&spec.arguments);
-        let make = |id, slot| Plugin::new(id, slot, &spec.path, interface, arguments);
+        let make = |id, slot| Plugin::new(id, slot, &spec.path, interface, arguments, &self.timing);
         let plugin = self
             .enter(make, candidate.library.into())
             .map_err(refused)?;
@@ -206,7 +228,10 @@ impl Runtime {
     pub fn add(&self, built_in: Arc<dyn BuiltIn>) -> Result<PluginId, LoadError> {
         let own = Own::new(built_in);
         let (name, subscription) = (OsString::from(own.name()), own.subscription());
-        let make = |id, slot| Plugin::new(id, slot, &name, Own::INTERFACE, Arguments::new(&[]));
+        let make = |id, slot| {
+            let none = Arguments::new(&[]);
+            Plugin::new(id, slot, &name, Own::INTERFACE, none, &self.timing)
+        };
         let entered = self.enter(make, Code::BuiltIn(own));
         let id = entered
             .map_err(|reason| LoadError {
@@ -230,10 +255,10 @@ impl Runtime {
         let vcpus = self.vcpus().len() as u32;
         let flip = registry.installed(id, vcpus, &self.published);
         drop(registry);
-        self.nudge();
         if vcpus != 0 {
             self.domain().retire(Box::new(move || flip.settled()));
         }
+        self.nudge();
     }
 
     /// Gives a plugin to be an id and a slot, and enters it.
@@ -275,11 +300,11 @@ impl Runtime {
         }
         let callbacks = self.registry.lock().keep_only_at_exit(&self.published);
         if may_wait {
-            self.nudge();
             let (done, wait) = mpsc::channel();
             self.domain().retire(Box::new(move || {
                 let _ = done.send(());
             }));
+            self.nudge();
             let _ = wait.recv_timeout(PATIENCE);
         }
         self.visit(|| {
@@ -308,6 +333,7 @@ impl Runtime {
             self.nudge.lock(),
             self.forget.lock(),
             self.domain.lock(),
+            self.timing.hold(),
         )
     }
 
@@ -317,6 +343,8 @@ impl Runtime {
         // The parent's is leaked: its other participants will never move.
         std::mem::forget(std::mem::replace(&mut *self.domain.lock(), domain));
         self.exited.store(false, Relaxed);
+        // A vCPU's own times may be locked for ever.
+        self.timing.measure(Measured::None);
         let own = current::index();
         self.vcpus.lock().retain(|&vcpu| Some(vcpu) == own);
         let mut registry = self.registry.lock();
@@ -362,10 +390,13 @@ impl Runtime {
         let dead = registry.dead_sets();
         drop(registry);
         if granted {
-            self.nudge();
             self.retire(id, request);
         }
         self.retire_sets(dead);
+        if granted {
+            // Last: who takes it has passed all that is to be waited for.
+            self.nudge();
+        }
         Ok(granted)
     }
 
@@ -448,8 +479,8 @@ impl Runtime {
         registry.renew(id, &self.published);
         let dead = registry.dead_sets();
         drop(registry);
-        self.nudge();
         self.retire_sets(dead);
+        self.nudge();
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use epoch::Domain;
 use epoch::sync::Mutex;
@@ -104,7 +104,8 @@ pub struct Engine {
     areas: Arc<Areas>,
     board: Board,
     plugins: Option<Arc<Plugins>>,
-    latencies: Option<Arc<Latencies>>,
+    /// Empty until they are wanted.
+    latencies: OnceLock<Arc<Latencies>>,
     tsc: TscScale,
 }
 
@@ -172,9 +173,10 @@ impl Engine {
             Vec::new()
         };
         let board = areas.new_board(8 * WORDS)?;
-        if let Some(latencies) = &latencies {
+        let latencies = latencies.map_or_else(OnceLock::new, |latencies| {
             latencies.watch(&domain);
-        }
+            OnceLock::from(latencies)
+        });
         let engine = Arc::new(Engine {
             cache: Arc::new(cache),
             domain,
@@ -233,7 +235,23 @@ impl Engine {
 
     /// How long things take, if that is recorded.
     pub fn latencies(&self) -> Option<&Arc<Latencies>> {
-        self.latencies.as_ref()
+        self.latencies.get()
+    }
+
+    /// Has each vCPU record how long things take, from its next quiescent point on, if they do not do
+    /// so already.
+    pub fn record_latencies(&self) -> &Arc<Latencies> {
+        self.latencies.get_or_init(|| {
+            let latencies = Latencies::new();
+            latencies.watch(&self.domain);
+            latencies
+        });
+        // Whoever takes the request finds them.
+        self.nudge();
+        let Some(latencies) = self.latencies.get() else {
+            unreachable!("they have been put there");
+        };
+        latencies
     }
 
     /// What runs blocks.

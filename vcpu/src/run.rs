@@ -334,6 +334,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             }
             Via::Elsewhere => *self.state.jump_entry(key.pc) = JumpEntry { pc: key.pc, code },
         }
+        self.enters_block();
         Next::Enter(code)
     }
 
@@ -384,10 +385,12 @@ impl<M: VcpuMemory> Vcpu<M> {
                     Err(fault) => return Next::Stop(Stop::Fault(fault)),
                 };
                 let (translator, tools, key) = self.tools(place);
-                match translator.obtain(tools, key) {
+                let tb = match translator.obtain(tools, key) {
                     Ok(tb) => std::ptr::from_ref(tb),
                     Err(missing) => return self.on_missing(missing),
-                }
+                };
+                self.enters_block();
+                tb
             }
         };
         *self.state.jump_entry(pc) = JumpEntry {
@@ -409,8 +412,12 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// Takes pending requests; gives whether the owner is to be told.
     #[inline]
-    fn is_requested(&self) -> bool {
-        self.state.take_requests() & KICK != 0
+    fn is_requested(&mut self) -> bool {
+        let requests = self.state.take_requests();
+        if requests != 0 {
+            self.record_if_wanted();
+        }
+        requests & KICK != 0
     }
 }
 

@@ -10,9 +10,9 @@
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, OnceLock};
 
 use scoreboard::{Area, Areas};
 use translate::CpuState;
@@ -28,8 +28,8 @@ pub(crate) const NUDGE: u32 = 2;
 /// A state in memory that several hands have pointers to.
 struct Shared {
     state: NonNull<CpuState>,
-    /// Where to note when a request was made, and when it was taken.
-    latency: Option<Arc<Recorder>>,
+    /// Where to note when a request was made, and when it was taken; empty until that is wanted.
+    latency: OnceLock<Arc<Recorder>>,
     /// Keeps the memory.
     _areas: Arc<Areas>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct OwnState {
 
 impl OwnState {
     /// A new state at the head of `area`.
-    pub(crate) fn new(area: Area, latency: Option<Arc<Recorder>>) -> OwnState {
+    pub(crate) fn new(area: Area) -> OwnState {
         let state = area.head().cast::<CpuState>();
         // SAFETY: the head of an area is zero, ours alone, large enough (`engine::areas`) and aligned
         // to a page.
@@ -65,7 +65,7 @@ impl OwnState {
         let shared = Shared {
             // SAFETY: an area begins at no null pointer.
             state: unsafe { NonNull::new_unchecked(state) },
-            latency,
+            latency: OnceLock::new(),
             _areas: Arc::clone(area.areas()),
         };
         OwnState {
@@ -97,10 +97,15 @@ impl OwnState {
         }
         // Acquire: pairs with the Release in `Kicker::set`.
         let taken = request.swap(0, Acquire);
-        if let Some(latency) = &self.shared.latency {
+        if let Some(latency) = self.shared.latency.get() {
             latency.taken();
         }
         taken
+    }
+
+    /// Notes requests from now on.
+    pub(crate) fn record(&self, latency: Arc<Recorder>) {
+        let _ = self.shared.latency.set(latency);
     }
 }
 
@@ -137,7 +142,7 @@ impl Kicker {
     }
 
     pub(crate) fn set(&self, bit: u32) {
-        if let Some(latency) = &self.0.latency {
+        if let Some(latency) = self.0.latency.get() {
             latency.kicked();
         }
         // Release: pairs with the Acquire in `take_requests`.

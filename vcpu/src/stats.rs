@@ -114,17 +114,6 @@ impl VcpuStats {
     }
 }
 
-/// Processor time of the calling thread so far, in nanoseconds.
-pub(crate) fn thread_cpu_time() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a `timespec` to be filled in.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 impl Stats {
     pub(crate) fn of(board: &Board, tsc: &TscScale, cache: tb_cache::Stats) -> Stats {
         let sum = |count: Count| board.sum(8 * count as usize);

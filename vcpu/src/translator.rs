@@ -1,6 +1,7 @@
 //! Guest code → a block in the cache. One per vCPU, because it keeps its buffers.
 
 use epoch::Participant;
+use histogram::thread_cpu_time;
 use plugin_rt::{InstrumentationSet, Instruments, Wishes, fill};
 use tb_cache::{ArenaOwner, Insert, Key, SetId, Tb, Translation};
 use translate::Block;
@@ -87,9 +88,14 @@ impl Translator {
             None => match tools.latency {
                 None => self.translate(tools, key),
                 Some(latency) => {
+                    let for_plugins = tools.instruments.set() != SetId::EMPTY;
+                    let cpu_time = for_plugins.then(thread_cpu_time);
                     let begun = latency.translates();
                     let result = self.translate(tools, key);
                     latency.translated(begun);
+                    if let Some(begun) = cpu_time {
+                        latency.instrumented(thread_cpu_time().saturating_sub(begun));
+                    }
                     result
                 }
             },

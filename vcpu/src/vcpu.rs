@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Instant;
 
 use epoch::Participant;
-use plugin_rt::{InstrumentationSet, Instruments, current};
+use histogram::thread_cpu_time;
+use plugin_rt::{Change, InstrumentationSet, Instruments, Refreshed, current};
 use scoreboard::Slot;
 use tb_cache::{ArenaOwner, Key, SetId};
 use translate::interp;
@@ -16,11 +18,11 @@ use translate::{CpuState, Fault, GuestMemory};
 
 use crate::engine::{Backend, Engine};
 use crate::fault::{self, Context, FaultKind};
-use crate::latency::Recorder;
+use crate::latency::{Kind, Recorder};
 use crate::memory::VcpuMemory;
 use crate::place::Place;
 use crate::state::{Kicker, OwnState};
-use crate::stats::{Count, add, thread_cpu_time};
+use crate::stats::{Count, add};
 use crate::thread;
 use crate::translator::{Tools, Translator};
 
@@ -79,9 +81,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         let area = engine.areas().claim();
         // As for any other memory that the host does not have.
         let area = area.expect("memory for a vCPU");
-        let latency = engine.latencies();
-        let latency = latency.map(|latencies| latencies.recorder(area.index()));
-        let state = OwnState::new(area, latency.clone());
+        let state = OwnState::new(area);
         let (participant, arenas) = join(engine, &state);
         let instruments = Instruments::new(engine.plugins(), state.area().index());
         let mut vcpu = Vcpu {
@@ -92,7 +92,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             arenas,
             translator: Translator::new(),
             instruments,
-            latency,
+            latency: None,
             lanes: None,
             retirements: 0,
             reported: 0,
@@ -100,6 +100,8 @@ impl<M: VcpuMemory> Vcpu<M> {
             faulted: None,
             begun: None,
         };
+        // After it has joined: whoever wants latencies recorded later asks those who have.
+        vcpu.record_if_wanted();
         vcpu.install_stubs();
         vcpu.use_lanes();
         vcpu.state.set_fp_traps(engine.backend() == Backend::X86_64);
@@ -139,6 +141,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         }
         self.come_online();
         self.become_current();
+        self.note_first_event();
         if let Some(latency) = &self.latency {
             latency.runs();
         }
@@ -150,7 +153,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         };
         drop(current);
         if let Some(latency) = &self.latency {
-            latency.stops(self.state.pc);
+            latency.stops(self.state.pc, stop == Stop::Ecall);
         }
         self.report_executed();
         stop
@@ -261,32 +264,79 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 
     fn come_online(&mut self) {
+        let mut pause = None;
         if let Some(latency) = &self.latency
             && !self.participant.is_online()
         {
             latency.online(self.state.pc);
+            pause = self.instruments.is_behind().then(thread_cpu_time);
         }
         self.participant.online();
         self.check_retirements();
+        self.end_pause(pause);
     }
 
     /// Gives when, if that is recorded.
     fn go_offline(&mut self) -> Option<u64> {
-        let latency = self.latency.as_ref();
-        let left = latency.map(|latency| latency.offline());
+        self.note_first_event();
+        let pause = self.begin_pause();
         self.participant.offline();
-        left
+        self.end_pause(pause);
+        self.latency.as_ref().map(|latency| latency.offline())
     }
 
     /// Holds no reference into the cache at this moment. Gives whether host addresses of blocks are
     /// still good.
     #[inline]
     pub(crate) fn quiesce(&mut self) -> bool {
-        if let Some(latency) = &self.latency {
-            latency.quiescent(self.state.pc);
+        if self.latency.is_some() {
+            return self.quiesce_recorded();
         }
         self.participant.quiesce();
         self.check_retirements()
+    }
+
+    fn quiesce_recorded(&mut self) -> bool {
+        if let Some(latency) = &self.latency {
+            latency.quiescent(self.state.pc);
+        }
+        let pause = self.begin_pause();
+        self.participant.quiesce();
+        let good = self.check_retirements();
+        self.end_pause(pause);
+        good
+    }
+
+    /// The thread's processor time, if a quiescent point is about to have something to do and that is
+    /// recorded.
+    fn begin_pause(&mut self) -> Option<u64> {
+        let has_to_do = self.latency.is_some()
+            && (self.participant.needs_quiesce() || self.instruments.is_behind());
+        has_to_do.then(thread_cpu_time)
+    }
+
+    fn end_pause(&self, begun: Option<u64>) {
+        if let (Some(latency), Some(begun)) = (&self.latency, begun) {
+            latency.paused(begun);
+        }
+    }
+
+    /// Records from now on, if that is wanted. Comes after each request, among others for this.
+    #[cold]
+    pub(crate) fn record_if_wanted(&mut self) {
+        if self.latency.is_some() {
+            return;
+        }
+        let Some(latencies) = self.engine.latencies() else {
+            return;
+        };
+        let recorder = latencies.recorder(self.state.area().index());
+        if self.participant.is_online() {
+            recorder.online(self.state.pc);
+            recorder.runs();
+        }
+        self.state.record(Arc::clone(&recorder));
+        self.latency = Some(recorder);
     }
 
     /// Comes after each quiescent point and each coming online, and before the jump cache is used:
@@ -296,18 +346,44 @@ impl<M: VcpuMemory> Vcpu<M> {
     fn check_retirements(&mut self) -> bool {
         let retirements = self.engine.cache().retirements();
         let refreshed = self.instruments.refresh();
-        let good = retirements == self.retirements && !refreshed;
+        let goes_over = refreshed == Refreshed::OtherBlocks;
+        let good = retirements == self.retirements && !goes_over;
         if !good {
             self.retirements = retirements;
             self.state.clear_jump_cache();
         }
-        if refreshed {
-            if let (Some(latency), Some(at)) = (&self.latency, self.instruments.published()) {
-                latency.attached(at);
-            }
+        if refreshed != Refreshed::Nothing {
+            self.note_refresh(goes_over);
+        }
+        if goes_over {
             self.use_lanes();
         }
         good
+    }
+
+    /// The vCPU goes by another publication from now on.
+    #[cold]
+    fn note_refresh(&mut self, goes_over: bool) {
+        let (Some(latency), Some((change, at))) = (&self.latency, self.instruments.publication())
+        else {
+            return;
+        };
+        let now = Instant::now();
+        if goes_over {
+            latency.settles();
+            latency.since(Kind::Flip, at, now);
+        }
+        if change == Change::Detach {
+            latency.since(Kind::Detach, at, now);
+        }
+    }
+
+    /// The block that has been found is about to run.
+    #[inline]
+    pub(crate) fn enters_block(&mut self) {
+        if self.instruments.enters_block() {
+            self.note_first_event();
+        }
     }
 
     /// Adds the instructions executed since the last time to the engine's statistics.
@@ -361,9 +437,23 @@ impl<M: VcpuMemory> Vcpu<M> {
     }
 }
 
+impl<M> Vcpu<M> {
+    /// Records when an attached plugin has had its first event here. To be called before the vCPU goes
+    /// offline again: what comes before it was online does not count.
+    fn note_first_event(&mut self) {
+        if let Some(latency) = &self.latency
+            && let Some((published, event)) = self.instruments.take_first_event()
+        {
+            latency.since(Kind::Attach, published, event);
+        }
+    }
+}
+
 impl<M> Drop for Vcpu<M> {
     fn drop(&mut self) {
+        self.note_first_event();
         if let Some(latency) = &self.latency {
+            latency.settles();
             latency.offline();
         }
         self.engine.dismiss(&self.state);

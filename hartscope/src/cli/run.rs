@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use plugin_rt::Measured;
+
 use crate::control::Wish;
 use crate::profile;
 
@@ -99,6 +101,8 @@ pub struct RunOptions {
     pub stats: bool,
     /// Where a profile is written.
     pub profile: Option<profile::Output>,
+    /// Record how long things take, and that of these callbacks.
+    pub latency: Option<Measured>,
     /// Where to write how long things took.
     pub latency_log: Option<PathBuf>,
     /// The words of the options that go on for a program that the guest executes.
@@ -132,6 +136,7 @@ enum Id {
     CountInsns,
     Stats,
     Profile,
+    Latency,
     LatencyLog,
     Help,
     Version,
@@ -270,6 +275,14 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         help: "print what each vCPU did at exit, and how long things took",
     },
     OptionSpec {
+        id: Id::Latency,
+        names: &["latency"],
+        value: Some("CALLBACKS"),
+        help: "record how long things take from the start, for 'hartscope stats', --stats or\n\
+               --latency-log; of plugins' callbacks none, sampled (one of 64 that blocks call)\n\
+               or all",
+    },
+    OptionSpec {
         id: Id::LatencyLog,
         names: &["latency-log"],
         value: Some("FILE"),
@@ -396,6 +409,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             Id::CountInsns => options.count_insns = true,
             Id::Stats => options.stats = true,
             Id::Profile => options.profile = Some(parse_profile(&value)?),
+            Id::Latency => options.latency = Some(value::measured("--latency", &value)?),
             Id::LatencyLog => options.latency_log = Some(value.into()),
             Id::Help => return Ok(Command::Print(help())),
             Id::Version => return Ok(Command::Print(super::version())),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 
+use plugin_rt::Measured;
+
 use super::{Command, OptionSpec, UsageError, describe, parse_options, value};
 
 /// What to do with a guest.
@@ -16,8 +18,8 @@ pub enum Action {
     Reset(u64),
     /// List the plugins.
     Plugins,
-    /// Say how it goes.
-    Stats,
+    /// Say how it goes, and record how long things take from now on.
+    Stats(Option<Measured>),
 }
 
 /// Options of these commands.
@@ -33,23 +35,41 @@ pub struct TargetOptions {
 
 enum Id {
     Json,
+    Record,
     Help,
 }
 
-const OPTIONS: &[OptionSpec<Id>] = &[
-    OptionSpec {
-        id: Id::Json,
-        names: &["json"],
-        value: None,
-        help: "print the answer in JSON",
-    },
-    OptionSpec {
-        id: Id::Help,
-        names: &["help", "h"],
-        value: None,
-        help: "this text",
-    },
-];
+const JSON: OptionSpec<Id> = OptionSpec {
+    id: Id::Json,
+    names: &["json"],
+    value: None,
+    help: "print the answer in JSON",
+};
+
+const HELP: OptionSpec<Id> = OptionSpec {
+    id: Id::Help,
+    names: &["help", "h"],
+    value: None,
+    help: "this text",
+};
+
+const RECORD: OptionSpec<Id> = OptionSpec {
+    id: Id::Record,
+    names: &["record"],
+    value: Some("CALLBACKS"),
+    help: "have the guest record how long things take from now on; of plugins' callbacks\n\
+           none, sampled (one of 64 that blocks call) or all: then blocks are shown anew",
+};
+
+const OPTIONS: &[OptionSpec<Id>] = &[JSON, HELP];
+const STATS_OPTIONS: &[OptionSpec<Id>] = &[RECORD, JSON, HELP];
+
+fn options(command: &str) -> &'static [OptionSpec<Id>] {
+    match command {
+        "stats" => STATS_OPTIONS,
+        _ => OPTIONS,
+    }
+}
 
 /// What the names of the commands stand for.
 const USAGES: &[(&str, &str, &str)] = &[
@@ -72,7 +92,7 @@ const USAGES: &[(&str, &str, &str)] = &[
     (
         "stats",
         "TARGET",
-        "Says what a guest's vCPUs and its cache have done so far.",
+        "Says what a guest's vCPUs and its cache have done so far, and how long things took.",
     ),
 ];
 
@@ -80,7 +100,7 @@ pub(super) fn parse(
     command: &'static str,
     args: impl Iterator<Item = OsString>,
 ) -> Result<Command, UsageError> {
-    let (found, mut rest) = parse_options(command, OPTIONS, &[], args)?;
+    let (found, mut rest) = parse_options(command, options(command), &[], args)?;
     let mut json = found.iter().any(|(spec, _)| matches!(spec.id, Id::Json));
     // Also behind the target: nothing there belongs to a guest.
     rest.retain(|word| {
@@ -98,7 +118,16 @@ pub(super) fn parse(
         "detach" => Action::Detach(words.number()?),
         "reset" => Action::Reset(words.number()?),
         "plugins" => Action::Plugins,
-        _ => Action::Stats,
+        _ => {
+            // Also behind the target.
+            let rest = std::mem::take(&mut words.rest).into_iter();
+            let (more, rest) = parse_options(command, options(command), &[], rest)?;
+            words.rest = rest;
+            let mut found = found.iter().chain(&more);
+            let record = found.find(|(spec, _)| matches!(spec.id, Id::Record));
+            let record = record.map(|(_, value)| value::measured("--record", value));
+            Action::Stats(record.transpose()?)
+        }
     };
     words.end()?;
     Ok(Command::Target(TargetOptions {
@@ -156,6 +185,6 @@ fn help(command: &str) -> String {
         "{}\n\n{what}\nTARGET is the process id of a running hartscope, or the path of its control \
          socket.\n\n{}",
         usage(command),
-        describe(OPTIONS)
+        describe(options(command))
     )
 }

@@ -2,7 +2,10 @@
 
 use std::ffi::OsStr;
 
+use plugin_rt::Measured;
+
 use super::UsageError;
+use crate::latency;
 
 /// The value as text; everything but file names and guest arguments is UTF-8.
 pub fn text<'a>(option: &str, value: &'a OsStr) -> Result<&'a str, UsageError> {
@@ -46,6 +49,13 @@ pub fn number(text: &str) -> Option<u64> {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
     }
+}
+
+/// Which callbacks are measured.
+pub fn measured(option: &str, value: &OsStr) -> Result<Measured, UsageError> {
+    let text = text(option, value)?;
+    latency::measured(text)
+        .ok_or_else(|| UsageError::new(format!("bad value: {option} {text}: none, sampled or all")))
 }
 
 #[cfg(test)]

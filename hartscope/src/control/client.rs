@@ -10,12 +10,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plugin_rt::{SpecError, Specs};
+use plugin_rt::{Measured, SpecError, Specs};
 use serde_json::{Value, json};
 
 use super::address;
 use crate::cli::{Action, TargetOptions};
-use crate::{fail, print};
+use crate::{fail, latency, print};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,9 +66,16 @@ fn act(options: &TargetOptions) -> Result<String, Error> {
     let (value, text) = match (&options.action, order) {
         (Action::Attach(_), order) => {
             let order = order.unwrap_or_default();
-            let answer = client.execute("plugin-attach", &order)?;
+            let mut answer = client.execute("plugin-attach", &order)?;
             let file = order["file"].as_str().unwrap_or_default();
-            let text = format!("plugin {}: {file}\n", answer["id"]);
+            let mut text = format!("plugin {}: {file}\n", answer["id"]);
+            let id = answer["id"].as_u64().unwrap_or_default();
+            let mut reach = client.wait_for("PLUGIN_REACHED", id)?;
+            text += &reached(&reach);
+            if let Some(reach) = reach.as_object_mut() {
+                reach.remove("id");
+            }
+            answer["reach"] = reach;
             (answer, text)
         }
         (Action::Detach(id), _) => {
@@ -85,8 +92,8 @@ fn act(options: &TargetOptions) -> Result<String, Error> {
             let text = plugins(&answer);
             (answer, text)
         }
-        (Action::Stats, _) => {
-            let answer = client.stats()?;
+        (Action::Stats(record), _) => {
+            let answer = client.stats(*record)?;
             let text = stats(&answer);
             (answer, text)
         }
@@ -195,15 +202,15 @@ impl Client {
         Ok(())
     }
 
-    /// Waits until something has happened to a plugin.
-    fn wait_for(&mut self, event: &str, id: u64) -> Result<(), Error> {
+    /// Waits until something has happened to a plugin; gives what is said about it.
+    fn wait_for(&mut self, event: &str, id: u64) -> Result<Value, Error> {
         loop {
-            let message = match self.events.pop_front() {
+            let mut message = match self.events.pop_front() {
                 Some(message) => message,
                 None => self.receive()?,
             };
             if message["event"] == event && message["data"]["id"] == id {
-                return Ok(());
+                return Ok(message["data"].take());
             }
         }
     }
@@ -227,14 +234,21 @@ impl Client {
         }
     }
 
-    fn stats(&mut self) -> Result<Value, Error> {
+    fn stats(&mut self, record: Option<Measured>) -> Result<Value, Error> {
         let none = json!({});
+        let wish = match record {
+            None => json!({}),
+            Some(Measured::None) => json!({ "record": "none" }),
+            Some(Measured::Sampled) => json!({ "record": "sampled" }),
+            Some(Measured::All) => json!({ "record": "all" }),
+        };
         Ok(json!({
             "status": self.execute("query-status", &none)?,
             "vcpus": self.execute("query-vcpu-counts", &none)?,
             "threads": self.execute("query-cpus-fast", &none)?,
             "tb-cache": self.execute("query-tb-cache", &none)?,
             "grace-periods": self.execute("query-grace-periods", &none)?,
+            "vcpu-latency": self.execute("query-vcpu-latency", &wish)?,
         }))
     }
 }
@@ -243,6 +257,35 @@ impl AsRawFd for Client {
     fn as_raw_fd(&self) -> RawFd {
         self.input.get_ref().as_raw_fd()
     }
+}
+
+/// How an attachment has reached the vCPUs, in a line; nothing if there are none.
+fn reached(reach: &Value) -> String {
+    let vcpus = reach["vcpus"].as_u64().unwrap_or_default();
+    if vcpus == 0 {
+        return String::new();
+    }
+    let microseconds = |time: &Value| match time.as_u64() {
+        Some(nanoseconds) => format!("{:.1} µs", nanoseconds as f64 / 1e3),
+        None => "-".to_owned(),
+    };
+    let (taken, events) = (&reach["taken"], &reach["first-events"]);
+    let mut text = format!("taken by {} of {vcpus} vCPUs", taken["vcpus"]);
+    if taken["vcpus"] != 0 {
+        let _ = write!(text, " within {}", microseconds(&taken["last-ns"]));
+    }
+    if events["vcpus"] != 0 {
+        let _ = write!(
+            text,
+            ", first events on {} of them after {} to {} (skew {})",
+            events["vcpus"],
+            microseconds(&events["first-ns"]),
+            microseconds(&events["last-ns"]),
+            microseconds(&events["skew-ns"]),
+        );
+    }
+    text.push('\n');
+    text
 }
 
 fn plugins(list: &Value) -> String {
@@ -288,5 +331,12 @@ fn stats(stats: &Value) -> String {
     );
     let waiting = &stats["grace-periods"];
     let _ = writeln!(text, "grace periods: {} not over", waiting["pending"]);
+    let latencies = &stats["vcpu-latency"];
+    match latencies["recording"] == true {
+        true => text.push_str(&latency::print_answer(latencies)),
+        false => text.push_str(
+            "latencies: not recorded; 'hartscope stats --record sampled TARGET' begins with that\n",
+        ),
+    }
     text
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::qmp::{Answer, Command, Event, Failure};
 use super::worker::Order;
 use super::{Shared, monitor, qmp};
+use crate::latency;
 
 /// The command that comes first.
 pub const CAPABILITIES: &str = "qmp_capabilities";
@@ -69,6 +70,9 @@ const ROWS: &[Row] = &[
     row("query-status", &[], |shared, _| answer(status(shared))),
     row("query-cpus-fast", &[], |shared, _| answer(cpus(shared))),
     row("query-vcpu-counts", &[], |shared, _| answer(counts(shared))),
+    row("query-vcpu-latency", &["record"], |shared, arguments| {
+        latencies(shared, arguments)
+    }),
     row("query-tb-cache", &[], |shared, _| answer(cache(shared))),
     row("query-grace-periods", &[], |shared, _| {
         answer(grace_periods(shared))
@@ -163,6 +167,18 @@ fn counts(shared: &Shared) -> Value {
         })
     });
     shown.collect()
+}
+
+fn latencies(shared: &Shared, arguments: &Arguments) -> Result<Outcome, Failure> {
+    if !arguments.contains_key("record") {
+        return answer(latency::query(shared.remote.engine().as_deref()));
+    }
+    match latency::measured(text(arguments, "record")?) {
+        Some(callbacks) => Ok(Outcome::Order(Order::Record(callbacks))),
+        None => Err(Failure::generic(
+            "'record' must be none, sampled or all: the callbacks to be measured",
+        )),
+    }
 }
 
 fn cache(shared: &Shared) -> Value {

@@ -11,18 +11,23 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plugin_rt::{PluginId, Spec};
+use plugin_rt::{Measured, PluginId, Spec, Spread};
 use serde_json::{Value, json};
 
 use super::monitor;
 use super::profiles::Profiles;
 use super::qmp::{Answer, Event, Failure};
 use super::{Note, Shared};
+use crate::latency;
 
-/// How often to look whether a plugin's last callback has returned.
+/// How often to look whether a plugin's last callback has returned, or its first ones have come.
 const SOON: Duration = Duration::from_millis(2);
+/// How long to wait for first events where an attachment has been taken notice of.
+const EVENTS: Duration = Duration::from_millis(20);
+/// How long to wait for it to be taken notice of.
+const REACH: Duration = Duration::from_secs(1);
 
 /// Which client's command a job is.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +69,8 @@ pub enum Order {
     StopProfile,
     /// What it consists of, from this part on.
     ReadProfile(usize),
+    /// How long things take, recorded from now on, and that of these callbacks.
+    Record(Measured),
 }
 
 /// A plugin.
@@ -100,6 +107,8 @@ pub struct Worker {
     last_number: u64,
     profiles: Profiles,
     guest_has_ended: bool,
+    /// The plugin whose reach is to be told, attached then.
+    reaching: Option<(u64, Instant)>,
 }
 
 impl Worker {
@@ -111,6 +120,7 @@ impl Worker {
             last_number: 0,
             profiles: Profiles::default(),
             guest_has_ended: false,
+            reaching: None,
         };
         for (id, spec) in loaded {
             worker.enter(id, spec);
@@ -138,13 +148,16 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.look_after();
+            self.look_how_far();
         }
     }
 
     /// Whether there is something whose end is near.
     fn waits(&self) -> bool {
         let mut entries = self.entries.iter();
-        let ends = self.profiles.are_ending() || entries.any(|entry| entry.state != State::Live);
+        let ends = self.reaching.is_some()
+            || self.profiles.are_ending()
+            || entries.any(|entry| entry.state != State::Live);
         ends && !self.guest_has_ended
     }
 
@@ -167,6 +180,7 @@ impl Worker {
                 self.look_after();
                 Ok(self.list())
             }
+            Order::Record(callbacks) => self.record(callbacks),
             Order::Print => {
                 self.look_after();
                 Ok(monitor::plugins(&self.list()).into())
@@ -175,11 +189,62 @@ impl Worker {
         self.shared.tell(Note::Done(ticket, answer));
     }
 
+    fn record(&self, callbacks: Measured) -> Answer {
+        let Shared {
+            remote, runtime, ..
+        } = &*self.shared;
+        let Some(engine) = remote.engine() else {
+            return Err(Failure::generic("there is no guest that runs"));
+        };
+        remote.inside(|| {
+            engine.record_latencies();
+            runtime.measure_callbacks(callbacks);
+        });
+        Ok(latency::query(Some(&engine)))
+    }
+
     fn attach(&mut self, spec: Spec) -> Answer {
+        self.tell_reach();
         let id = self.load(&spec)?;
         let number = self.enter(id, spec);
         self.announce("PLUGIN_ATTACHED", number);
+        self.reaching = Some((number, Instant::now()));
         Ok(json!({ "id": number }))
+    }
+
+    /// Tells how an attachment has reached the vCPUs, if it has.
+    fn look_how_far(&mut self) {
+        let Some((_, since)) = self.reaching else {
+            return;
+        };
+        let attach = self.shared.runtime.last_attach();
+        let is_over = attach.is_none_or(|attach| {
+            let all_events = attach.events.vcpus >= attach.taken.vcpus;
+            let is_settled = attach.vcpus == 0 || attach.settled.is_some();
+            is_settled && (all_events || since.elapsed() >= EVENTS)
+        });
+        if is_over || since.elapsed() >= REACH {
+            self.tell_reach();
+        }
+    }
+
+    /// Tells how far the last attachment has got. There is no later time for that: another plugin may
+    /// come, or this one go.
+    fn tell_reach(&mut self) {
+        let Some((number, _)) = self.reaching.take() else {
+            return;
+        };
+        let mut data = json!({ "id": number });
+        let entry = self.entries.iter().find(|entry| entry.number == number);
+        let attach = self.shared.runtime.last_attach();
+        if let Some(attach) = attach.filter(|a| entry.is_some_and(|entry| entry.id == a.plugin)) {
+            data["vcpus"] = attach.vcpus.into();
+            data["settled-ns"] = nanoseconds(attach.settled);
+            data["taken"] = spread(attach.taken);
+            data["first-events"] = spread(attach.events);
+        }
+        self.shared
+            .tell(Note::Event(Event::with("PLUGIN_REACHED", data)));
     }
 
     fn load(&self, spec: &Spec) -> Result<PluginId, Failure> {
@@ -212,6 +277,12 @@ impl Worker {
 
     /// Ends a plugin, by way of `state`.
     fn end(&mut self, number: u64, state: State) -> Result<(), Failure> {
+        if self
+            .reaching
+            .is_some_and(|(reaching, _)| reaching == number)
+        {
+            self.tell_reach();
+        }
         let Shared {
             remote, runtime, ..
         } = &*self.shared;
@@ -307,6 +378,22 @@ impl Worker {
         let event = Event::with("PLUGIN_DETACHED", data);
         self.shared.tell(Note::Event(event));
     }
+}
+
+/// What vCPUs have done each at its time, since the publication.
+fn spread(spread: Spread) -> Value {
+    json!({
+        "vcpus": spread.vcpus,
+        "first-ns": nanoseconds(spread.first),
+        "last-ns": nanoseconds(spread.last),
+        "skew-ns": nanoseconds(spread.skew()),
+    })
+}
+
+/// Null if there is no time.
+fn nanoseconds(time: Option<Duration>) -> Value {
+    let nanoseconds = time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    nanoseconds.into()
 }
 
 fn texts(words: &[OsString]) -> Vec<String> {

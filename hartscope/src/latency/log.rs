@@ -4,6 +4,7 @@
 //! milliseconds, and the histogram in nanoseconds, deflated, in base 64. A kind of which a vCPU has
 //! recorded nothing in an interval has no line in it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +16,9 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogIterator, IntervalLogWriterBuilder, IntervalLogWriterError, LogEntry, Tag,
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializeError, V2DeflateSerializer};
-use vcpu::latency::{Kind, VcpuLatencies};
+use vcpu::latency::Counts;
+
+use super::series::Series;
 
 /// Nanoseconds in the unit of maxima.
 const MAX_UNIT: f64 = 1e6;
@@ -30,8 +33,8 @@ pub struct IntervalLog<W> {
     started: Instant,
     /// When the last interval ended, since `started`.
     ended: Duration,
-    /// What had been recorded then.
-    before: Vec<VcpuLatencies>,
+    /// What had been recorded then, by tag.
+    before: BTreeMap<String, Counts>,
 }
 
 impl<W: Write> IntervalLog<W> {
@@ -44,31 +47,30 @@ impl<W: Write> IntervalLog<W> {
             serializer: V2DeflateSerializer::new(),
             started,
             ended: Duration::ZERO,
-            before: Vec::new(),
+            before: BTreeMap::new(),
         })
     }
 
     /// Writes what has been recorded since the last time.
-    pub fn write(&mut self, now: &[VcpuLatencies]) -> io::Result<()> {
+    pub fn write(&mut self, now: Vec<Series>) -> io::Result<()> {
         let end = self.started.elapsed();
-        self.before.resize_with(now.len(), VcpuLatencies::default);
         let mut lines = Vec::new();
-        for (vcpu, (now, before)) in now.iter().zip(&self.before).enumerate() {
-            for kind in Kind::ALL {
-                let histogram = now.of(kind).since(before.of(kind)).histogram();
-                if !histogram.is_empty() {
-                    let interval = Interval {
-                        tag: tag(vcpu, kind),
-                        start: self.ended,
-                        length: end - self.ended,
-                        histogram,
-                    };
-                    interval.write(&mut self.serializer, &mut lines)?;
-                }
+        for Series { kind, vcpu, counts } in now {
+            let tag = tag(vcpu, &kind);
+            let before = self.before.entry(tag.clone()).or_default();
+            let histogram = counts.since(before).histogram();
+            *before = counts;
+            if !histogram.is_empty() {
+                let interval = Interval {
+                    tag,
+                    start: self.ended,
+                    length: end - self.ended,
+                    histogram,
+                };
+                interval.write(&mut self.serializer, &mut lines)?;
             }
         }
         self.ended = end;
-        self.before = now.to_vec();
         self.writer.write_all(&lines)
     }
 }
@@ -89,8 +91,9 @@ pub fn header(start: SystemTime) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn tag(vcpu: usize, kind: Kind) -> String {
-    format!("vcpu{vcpu}.{}", kind.name())
+/// What a line is called. Some characters may not be in it.
+fn tag(vcpu: usize, kind: &str) -> String {
+    format!("vcpu{vcpu}.{}", kind.replace([',', ' ', '\r', '\n'], "_"))
 }
 
 /// The vCPU and the kind of a tag of ours.
@@ -299,7 +302,10 @@ mod tests {
 
     #[test]
     fn tags_have_parts() {
-        assert_eq!(parts(&tag(12, Kind::Away)), Some((12, "away")));
+        assert_eq!(parts(&tag(12, "idle")), Some((12, "idle")));
+        let odd = tag(0, "callback:a b,c.so");
+        assert_eq!(parts(&odd), Some((0, "callback:a_b_c.so")));
+        assert!(Tag::new(&odd).is_some());
         assert_eq!(parts("jHiccup"), None);
     }
 }

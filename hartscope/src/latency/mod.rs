@@ -6,6 +6,7 @@
 
 mod log;
 mod merge;
+mod series;
 mod table;
 
 use std::fs::File;
@@ -19,13 +20,16 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use plugin_rt::{Measured, Runtime};
+use serde_json::{Value, json};
 use vcpu::Engine;
-use vcpu::latency::{Kind, Latencies};
+use vcpu::latency::Latencies;
 
 use log::IntervalLog;
-use table::Row;
+use series::Series;
 
 pub use merge::run as merge;
+pub use table::print_answer;
 
 /// The length of an interval in the log.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,8 +49,10 @@ pub struct Wanted<'a> {
     pub stalls: bool,
     /// Where: in a log that stays open for ever, or on standard error.
     pub log_fd: Option<RawFd>,
-    /// A table in the end, which somebody else prints ([`table`]).
-    pub table: bool,
+    /// A table in the end, which somebody else prints ([`table`]), or answers to who asks ([`query`]).
+    pub record: bool,
+    /// Which callbacks of plugins are measured.
+    pub callbacks: Measured,
 }
 
 /// Who records, and the thread that reads it.
@@ -57,8 +63,11 @@ pub struct Watch {
 
 impl Watch {
     /// Begins, if there is anything to do.
-    pub fn start(wanted: &Wanted) -> Result<Option<Watch>, String> {
-        if wanted.log.is_none() && !wanted.stalls && !wanted.table {
+    pub fn start(wanted: &Wanted, plugins: Option<&Arc<Runtime>>) -> Result<Option<Watch>, String> {
+        if let Some(plugins) = plugins {
+            plugins.measure_callbacks(wanted.callbacks);
+        }
+        if wanted.log.is_none() && !wanted.stalls && !wanted.record {
             return Ok(None);
         }
         let latencies = Latencies::new();
@@ -76,11 +85,11 @@ impl Watch {
         };
         let thread = if log.is_some() || stalls.is_some() {
             let (stop, stopped) = mpsc::channel();
-            let latencies = Arc::clone(&latencies);
+            let (latencies, plugins) = (Arc::clone(&latencies), plugins.cloned());
             let thread = without_signals(|| {
                 thread::Builder::new()
                     .name("latency".into())
-                    .spawn(move || Reader::new(latencies, log, stalls).run(&stopped))
+                    .spawn(move || Reader::new(latencies, plugins, log, stalls).run(&stopped))
             });
             let thread =
                 thread.map_err(|error| format!("cannot start the latency thread: {error}"))?;
@@ -153,6 +162,7 @@ fn without_signals<R>(start: impl FnOnce() -> R) -> R {
 /// What the thread does.
 struct Reader {
     latencies: Arc<Latencies>,
+    plugins: Option<Arc<Runtime>>,
     log: Option<IntervalLog<File>>,
     stalls: Option<ManuallyDrop<File>>,
     /// When a stall was reported last.
@@ -162,11 +172,13 @@ struct Reader {
 impl Reader {
     fn new(
         latencies: Arc<Latencies>,
+        plugins: Option<Arc<Runtime>>,
         log: Option<IntervalLog<File>>,
         stalls: Option<ManuallyDrop<File>>,
     ) -> Reader {
         Reader {
             latencies,
+            plugins,
             log,
             stalls,
             reported: None,
@@ -189,7 +201,7 @@ impl Reader {
 
     fn write_interval(&mut self) -> io::Result<()> {
         match &mut self.log {
-            Some(log) => log.write(&self.latencies.vcpus()),
+            Some(log) => log.write(series::read(&self.latencies, self.plugins.as_deref())),
             None => Ok(()),
         }
     }
@@ -213,19 +225,34 @@ impl Reader {
     }
 }
 
+/// Which callbacks are measured, in a word.
+pub fn measured(word: &str) -> Option<Measured> {
+    match word {
+        "none" => Some(Measured::None),
+        "sampled" => Some(Measured::Sampled),
+        "all" => Some(Measured::All),
+        _ => None,
+    }
+}
+
 /// What has been recorded, a row for each vCPU, by kind.
 pub fn table(engine: &Engine) -> String {
-    let Some(latencies) = engine.latencies() else {
+    let Some(series) = recorded(engine) else {
         return String::new();
     };
-    let vcpus = latencies.vcpus();
-    let rows = Kind::ALL.into_iter().flat_map(|kind| {
-        let rows = vcpus.iter().enumerate().map(move |(number, vcpu)| Row {
-            kind: kind.name().into(),
-            vcpu: number.to_string(),
-            histogram: vcpu.of(kind).histogram(),
-        });
-        rows.filter(|row| !row.histogram.is_empty())
-    });
-    table::print(&rows.collect::<Vec<_>>())
+    let rows: Vec<_> = series.iter().map(Series::row).collect();
+    table::print(&rows)
+}
+
+/// The same for a client. Without an engine there is nothing.
+pub fn query(engine: Option<&Engine>) -> Value {
+    let series = engine.and_then(recorded);
+    let rows: Value = series.iter().flatten().map(Series::json).collect();
+    json!({ "recording": series.is_some(), "latencies": rows })
+}
+
+fn recorded(engine: &Engine) -> Option<Vec<Series>> {
+    let latencies = engine.latencies()?;
+    let plugins = engine.plugins().map(Arc::as_ref);
+    Some(series::read(latencies, plugins))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use hdrhistogram::Histogram;
+use serde_json::Value;
 
 /// What one vCPU has recorded of one kind.
 pub struct Row {
@@ -12,25 +13,30 @@ pub struct Row {
     pub histogram: Histogram<u64>,
 }
 
-const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
+/// Those that are shown, besides the maximum.
+pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
-/// The rows under a headline, in microseconds.
-pub fn print(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.kind.len()).max();
-    let width = width
-        .unwrap_or_default()
-        .max("latency (µs)".chars().count());
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "{:width$} {:>4} {:>10}",
-        "latency (µs)", "vcpu", "count"
-    );
+const TITLE: &str = "latency (µs)";
+
+fn width<'a>(kinds: impl Iterator<Item = &'a str>) -> usize {
+    let widest = kinds.map(|kind| kind.chars().count()).max();
+    widest.unwrap_or_default().max(TITLE.chars().count())
+}
+
+fn headline(width: usize) -> String {
+    let mut text = format!("{TITLE:width$} {:>4} {:>10}", "vcpu", "count");
     for percentile in PERCENTILES {
+        // Writing to a string cannot fail.
         let _ = write!(text, " {:>10}", format!("p{percentile}"));
     }
     let _ = writeln!(text, " {:>10}", "max");
+    text
+}
+
+/// The rows under a headline, in microseconds.
+pub fn print(rows: &[Row]) -> String {
+    let width = width(rows.iter().map(|row| row.kind.as_str()));
+    let mut text = headline(width);
     for Row {
         kind,
         vcpu,
@@ -41,6 +47,26 @@ pub fn print(rows: &[Row]) -> String {
         let percentiles = PERCENTILES.map(|percentile| histogram.value_at_percentile(percentile));
         for value in percentiles.into_iter().chain([histogram.max()]) {
             let _ = write!(text, " {:>10.1}", value as f64 / 1e3);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The same of what a guest has sent ([`super::query`]).
+pub fn print_answer(answer: &Value) -> String {
+    let rows = || answer["latencies"].as_array().into_iter().flatten();
+    let kind = |row: &Value| row["kind"].as_str().unwrap_or_default().to_owned();
+    let kinds: Vec<String> = rows().map(kind).collect();
+    let width = width(kinds.iter().map(String::as_str));
+    let mut text = headline(width);
+    for (row, kind) in rows().zip(&kinds) {
+        let number = |name: &str| row[name].as_u64().unwrap_or_default();
+        let (vcpu, count) = (number("cpu-index"), number("count"));
+        let _ = write!(text, "{kind:width$} {vcpu:>4} {count:>10}");
+        let names = PERCENTILES.map(|percentile| format!("p{percentile}-ns"));
+        for name in names.iter().map(String::as_str).chain(["max-ns"]) {
+            let _ = write!(text, " {:>10.1}", number(name) as f64 / 1e3);
         }
         text.push('\n');
     }
@@ -69,7 +95,7 @@ mod tests {
             .collect();
         assert_eq!(
             words[0][3..],
-            ["count", "p50", "p90", "p99", "p99.9", "p99.99", "max"]
+            ["count", "p50", "p90", "p99", "p99.9", "max"]
         );
         assert_eq!(words[1][..3], ["kick", "3", "1000"]);
         let median: f64 = words[1][3].parse().expect("a number");

@@ -9,6 +9,7 @@ use super::{Export, export};
 use crate::callbacks::{Function, Userdata};
 use crate::called;
 use crate::misuse::{self, breach, questionable};
+use crate::timing;
 use crate::translation::{Translation, with_insn, with_tb};
 
 pub(super) const EXPORTS: &[Export] = &[
@@ -40,14 +41,21 @@ fn before(name: &str, insn: u64, hook: impl FnOnce() -> Option<Hook>) {
 
 /// A hook, in the form that takes no call if it can do without.
 fn without_need(block: &mut Translation, hook: Option<Hook>, role: Role) -> Vec<Hook> {
-    match hook {
+    let hooks = match hook {
         Some(Hook::Call(call)) if !misuse::is_checked() => {
             let (hooks, guards) = called::hooks(call, role);
             block.wishes.guards.extend(guards);
             hooks
         }
         hook => hook.into_iter().collect(),
-    }
+    };
+    let Some(Context { plugin, .. }) = context::current() else {
+        return hooks;
+    };
+    let hooks = hooks.into_iter();
+    hooks
+        .map(|hook| timing::measured(&plugin, hook, role))
+        .collect()
 }
 
 /// Adds a hook to an instruction's memory accesses.

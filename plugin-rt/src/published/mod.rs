@@ -74,6 +74,12 @@ pub struct Reader<T> {
 }
 
 impl<T> Reader<T> {
+    /// Whether there is a newer value.
+    #[inline]
+    pub fn is_behind(&mut self) -> bool {
+        !Arc::ptr_eq(self.cache.load(), &self.held)
+    }
+
     /// Moves to the newest value; gives whether that is another one.
     #[inline]
     pub fn refresh(&mut self) -> bool {

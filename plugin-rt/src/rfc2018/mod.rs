@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use libloading::os::unix::Library;
 use translate::hooks::{Call, Hook, Regs};
+use translate::x86::callback::Role;
 use translate::{CpuState, FReg, Reg};
 
 use crate::abi::context::{self, Context, Kind, R_REGS, pack};
@@ -27,6 +28,7 @@ use crate::current;
 use crate::misuse::questionable;
 use crate::plugin::Plugin;
 use crate::runtime::Runtime;
+use crate::timing;
 use crate::translation::with_tb;
 use log::qemulib_log;
 
@@ -140,13 +142,14 @@ unsafe extern "C" fn translated(tb: usize, _: usize) {
 
 fn hook(plugin: &Plugin, function: *const ()) -> Hook {
     let function = function.addr();
-    Hook::Call(Call {
+    let call = Call {
         function,
         userdata: 0,
         context: pack(plugin.slot(), Kind::Exec, R_REGS),
         regs: Regs::Read,
         clobbers: called::clobbers(function),
-    })
+    };
+    timing::measured(plugin, Hook::Call(call), Role::Execution)
 }
 
 /// Called by generated code.

@@ -166,7 +166,7 @@ impl Vcpu {
     /// Passes a quiescent point; gives whether the instrumentation set is another one.
     fn quiesce(&mut self) -> bool {
         self.participant.quiesce();
-        self.instruments.refresh()
+        self.instruments.refresh() == crate::Refreshed::OtherBlocks
     }
 }
 

@@ -1,14 +1,14 @@
 //! How long vCPUs take: histograms that each vCPU keeps of itself, and reports on one that holds up
 //! everybody's grace periods.
 //!
-//! 1. Without [`Latencies`] in the engine's [`Config`](crate::Config) nothing is recorded and no clock
-//!    is read: what is left is a look at an `Option` where the run loop turns.
-//! 2. A vCPU records on its own thread, into memory of its own ([`buckets`]). Readers take copies and
+//! 1. Until somebody wants it ([`Config::latencies`](crate::Config), or
+//!    [`Engine::record_latencies`](crate::Engine::record_latencies) while the guest runs) nothing is
+//!    recorded and no clock is read: what is left is a look at an `Option` where the run loop turns.
+//! 2. A vCPU records on its own thread, into memory of its own ([`histogram`]). Readers take copies and
 //!    are never waited for.
 //! 3. A number's histograms outlive its vCPU, and go on with the next one of that number.
 //! 4. In the child of a fork nothing is recorded any more: a reader there might have held locks.
 
-mod buckets;
 mod recorder;
 mod stall;
 
@@ -17,12 +17,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use epoch::Domain;
 use epoch::sync::Mutex;
 
-pub use buckets::Counts;
+pub use histogram::Counts;
 pub use stall::{Doing, Stalled};
 
 pub(crate) use recorder::Recorder;
 
-/// What is measured.
+/// What is measured. In the host's time, if nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// From one quiescent point to the next, or to going offline. (A vCPU that computes passes none
@@ -33,21 +33,44 @@ pub enum Kind {
     Kick,
     /// The translation of a block.
     Translation,
-    /// Away from guest code in a system call that may block, and waiting.
-    Away,
+    /// A system call, from leaving guest code to returning to it, less [`Kind::Idle`].
+    Syscall,
+    /// In the host's kernel for a call that may wait, and in all other places where nobody waits for
+    /// the vCPU.
+    Idle,
     /// From the publication of an instrumentation set to this vCPU's going over to it; while the vCPU
     /// is offline the clock stands.
+    Flip,
+    /// From the publication of an attachment to the plugin's first callback on this vCPU, or to the
+    /// first block that it has instrumented; while the vCPU is offline the clock stands.
     Attach,
+    /// From the publication of a detachment to when the plugin's last callback on this vCPU has
+    /// returned and no other can come; while the vCPU is offline the clock stands.
+    Detach,
+    /// Processor time in a quiescent point that has something to do: to go over to another set, or
+    /// what waited for a grace period.
+    Pause,
+    /// Processor time in the translation of a block for plugins, with what they do about it.
+    Instrument,
+    /// The sum of [`Kind::Pause`] and [`Kind::Instrument`] from one going over to the next: what an
+    /// attachment or detachment has cost this vCPU.
+    Toll,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Quiescence,
         Kind::Kick,
         Kind::Translation,
-        Kind::Away,
+        Kind::Syscall,
+        Kind::Idle,
+        Kind::Flip,
         Kind::Attach,
+        Kind::Detach,
+        Kind::Pause,
+        Kind::Instrument,
+        Kind::Toll,
     ];
 
     /// One word.
@@ -56,8 +79,14 @@ impl Kind {
             Kind::Quiescence => "quiescence",
             Kind::Kick => "kick",
             Kind::Translation => "translation",
-            Kind::Away => "away",
+            Kind::Syscall => "syscall",
+            Kind::Idle => "idle",
+            Kind::Flip => "flip",
             Kind::Attach => "attach",
+            Kind::Detach => "detach",
+            Kind::Pause => "pause",
+            Kind::Instrument => "instrument",
+            Kind::Toll => "toll",
         }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::buckets::Buckets;
+use histogram::{Buckets, now, thread_cpu_time};
+
 use super::{Doing, Kind, VcpuLatencies};
 
 /// No moment.
@@ -25,6 +26,12 @@ pub(crate) struct Recorder {
     online: AtomicU64,
     /// When the oldest request was made that has not been taken.
     kicked: AtomicU64,
+    /// When the system call began that is being made; [`NEVER`] outside of one.
+    called: AtomicU64,
+    /// How much of it was idle.
+    idle: AtomicU64,
+    /// See [`Kind::Toll`].
+    toll: AtomicU64,
     /// The guest's pc at the last quiescent point.
     pc: AtomicU64,
     /// A [`Doing`].
@@ -41,6 +48,9 @@ impl Default for Recorder {
             quiescent: never(),
             online: never(),
             kicked: never(),
+            called: never(),
+            idle: AtomicU64::new(0),
+            toll: AtomicU64::new(0),
             pc: never(),
             doing: AtomicU64::new(Doing::Stopped as u64),
             thread: never(),
@@ -56,18 +66,6 @@ pub(super) struct Trace {
     pub(super) pc: u64,
     pub(super) doing: Doing,
     pub(super) thread: u32,
-}
-
-/// The host's monotonic clock in nanoseconds, never [`NEVER`]. May be called in a signal handler.
-#[inline]
-pub(crate) fn now() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is there to be filled in. This clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    (time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64).max(1)
 }
 
 impl Recorder {
@@ -92,12 +90,22 @@ impl Recorder {
     /// The vCPU begins to run guest code.
     pub(crate) fn runs(&self) {
         self.doing.store(Doing::Running as u64, Relaxed);
+        let called = self.called.load(Relaxed);
+        if called != NEVER {
+            self.called.store(NEVER, Relaxed);
+            let busy = called + self.idle.load(Relaxed);
+            self.end(Kind::Syscall, busy, now());
+        }
     }
 
-    /// The vCPU has stopped, for its owner to do something.
-    pub(crate) fn stops(&self, pc: u64) {
+    /// The vCPU has stopped, for its owner to do something: to make a system call, perhaps.
+    pub(crate) fn stops(&self, pc: u64, is_syscall: bool) {
         self.doing.store(Doing::Stopped as u64, Relaxed);
         self.pc.store(pc, Relaxed);
+        if is_syscall {
+            self.called.store(now(), Relaxed);
+            self.idle.store(0, Relaxed);
+        }
     }
 
     /// The vCPU goes offline. Gives when.
@@ -110,7 +118,10 @@ impl Recorder {
 
     /// The vCPU has come back from where it went at `left`.
     pub(crate) fn back(&self, left: u64) {
-        self.end(Kind::Away, left, self.online.load(Relaxed));
+        let online = self.online.load(Relaxed);
+        self.end(Kind::Idle, left, online);
+        let idle = self.idle.load(Relaxed) + online.saturating_sub(left);
+        self.idle.store(idle, Relaxed);
     }
 
     /// Somebody requests something of the vCPU: to be called before the request is made. On any
@@ -142,13 +153,41 @@ impl Recorder {
         self.doing.store(Doing::Running as u64, Relaxed);
     }
 
-    /// The vCPU has gone over to another instrumentation set, which was published then.
-    pub(crate) fn attached(&self, published: Instant) {
+    /// A translation for plugins has taken so much processor time.
+    pub(crate) fn instrumented(&self, cpu_time: u64) {
+        self.buckets[Kind::Instrument as usize].add(cpu_time);
+        self.owe(cpu_time);
+    }
+
+    /// A quiescent point had something to do, from when the thread's processor time was `begun`.
+    pub(crate) fn paused(&self, begun: u64) {
+        let cpu_time = thread_cpu_time().saturating_sub(begun);
+        self.buckets[Kind::Pause as usize].add(cpu_time);
+        self.owe(cpu_time);
+    }
+
+    fn owe(&self, cpu_time: u64) {
+        let toll = self.toll.load(Relaxed) + cpu_time;
+        self.toll.store(toll, Relaxed);
+    }
+
+    /// The vCPU goes over to another instrumentation set: what comes from now on is for that.
+    pub(crate) fn settles(&self) {
+        let toll = self.toll.swap(0, Relaxed);
+        if toll != 0 {
+            self.buckets[Kind::Toll as usize].add(toll);
+        }
+    }
+
+    /// What was published then has become true on this vCPU at that moment.
+    pub(crate) fn since(&self, kind: Kind, published: Instant, then: Instant) {
         let now = now();
         // The clock is the same, but an instant does not tell its reading.
-        let age = u64::try_from(published.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let published = now.saturating_sub(age).max(1);
-        self.end(Kind::Attach, self.not_before_online(published), now);
+        let ago = |instant: Instant| {
+            let age = u64::try_from(instant.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            now.saturating_sub(age).max(1)
+        };
+        self.end(kind, self.not_before_online(ago(published)), ago(then));
     }
 
     fn not_before_online(&self, moment: u64) -> u64 {

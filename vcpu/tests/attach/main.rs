@@ -359,11 +359,11 @@ fn cycles(cycles: u64, vcpus: u64, rounds: u64) {
                 });
             }
             if let Some(attach) = runtime().last_attach()
-                && let (Some(first), Some(last)) = (attach.first, attach.last)
-                && attach.taken == attach.vcpus
+                && let Some(skew) = attach.taken.skew()
+                && attach.taken.vcpus == attach.vcpus
             {
                 assert_eq!(u64::from(attach.vcpus), vcpus);
-                skews.push((last - first).as_nanos() as u64);
+                skews.push(skew.as_nanos() as u64);
             }
             guest.detach(id);
             let report = library.report();

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use vcpu::latency::{Doing, Kind, Latencies};
-use vcpu::{Backend, Config, Stop};
+use vcpu::{Backend, Config, Stop, UserMemory, Vcpu};
 
 use crate::asm::*;
 use crate::world::{World, on_both};
@@ -57,19 +57,71 @@ fn each_vcpu_records_its_own() {
 }
 
 #[test]
+fn recording_begins_while_a_vcpu_runs() {
+    on_both(|backend| {
+        let world = World::new(backend);
+        world.ram.load(0x1000, &[jal(ZERO, 0)]);
+        world.ram.load(0x2000, &[ECALL]);
+        let mut vcpu = world.vcpu();
+        vcpu.state().pc = 0x1000;
+        let kicker = vcpu.kicker();
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(world.run(&mut vcpu), Stop::Request));
+            let latencies = world.engine.record_latencies();
+            // It has been asked to: nobody kicks it.
+            while latencies.vcpus().is_empty() {
+                std::thread::yield_now();
+            }
+            kicker.kick();
+        });
+        let latencies = world.engine.latencies().expect("they are recorded");
+        assert!(count(latencies, 0, Kind::Quiescence) > 0);
+        assert_eq!(count(latencies, 0, Kind::Kick), 1);
+        let mut next = world.vcpu();
+        world.call(&mut next, 0x2000);
+        assert_eq!(latencies.vcpus().len(), 2, "who comes later records, too");
+    });
+}
+
+#[test]
+fn a_system_call_is_busy_time_and_idle_time() {
+    let (world, latencies) = world(Backend::Interp);
+    world.ram.load(0x1000, &[ECALL, jal(ZERO, -4)]);
+    let mut vcpu = world.vcpu();
+    let mut call = |work: &dyn Fn(&mut _)| {
+        vcpu.state().pc = 0x1000;
+        assert_eq!(world.run(&mut vcpu), Stop::Ecall);
+        work(&mut vcpu);
+    };
+    call(&|_| std::thread::sleep(PAUSE));
+    call(&|vcpu: &mut Vcpu<UserMemory>| vcpu.while_offline(|| std::thread::sleep(50 * PAUSE)));
+    call(&|_| ());
+    let of = |kind| latencies.vcpus()[0].of(kind).histogram();
+    let (busy, idle) = (of(Kind::Syscall), of(Kind::Idle));
+    assert_eq!((busy.len(), idle.len()), (2, 1), "the third goes on");
+    let pause = PAUSE.as_nanos() as u64;
+    assert!(
+        busy.max() >= pause && busy.max() < 50 * pause,
+        "{}",
+        busy.max()
+    );
+    assert!(idle.max() >= 49 * pause, "{}", idle.max());
+}
+
+#[test]
 fn time_away_is_time_away_only() {
     let (world, latencies) = world(Backend::Interp);
     world.ram.load(0x1000, &[ECALL]);
     let mut vcpu = world.vcpu();
     world.call(&mut vcpu, 0x1000);
     vcpu.while_offline(|| std::thread::sleep(PAUSE));
-    let away = latencies.vcpus()[0].of(Kind::Away).histogram();
-    assert_eq!(away.len(), 1);
-    assert!(away.max() >= PAUSE.as_nanos() as u64, "{}", away.max());
+    let idle = latencies.vcpus()[0].of(Kind::Idle).histogram();
+    assert_eq!(idle.len(), 1);
+    assert!(idle.max() >= PAUSE.as_nanos() as u64, "{}", idle.max());
     let before = count(&latencies, 0, Kind::Quiescence);
     vcpu.while_offline(|| ());
     assert_eq!(count(&latencies, 0, Kind::Quiescence), before + 1);
-    assert_eq!(count(&latencies, 0, Kind::Away), 2);
+    assert_eq!(count(&latencies, 0, Kind::Idle), 2);
 }
 
 #[test]

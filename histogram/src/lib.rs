@@ -2,11 +2,12 @@
 //!
 //! 1. The buckets are those of an HdrHistogram of [`DIGITS`] digits from 1 to [`MOST`], so that a
 //!    reader's copy becomes one without loss.
-//! 2. Only the vCPU of the histogram's number adds, and a number has one vCPU at a time (see
-//!    [`scoreboard::Areas`]): an addition is a load and a store, and never waits for a reader.
+//! 2. One thread at a time adds: an addition is a load and a store, and never waits for a reader.
 //! 3. Counts only grow. What happened in an interval is the difference of two copies; a reader that
 //!    comes while a count grows finds the addition in this interval or in the next.
+//! 4. A histogram takes memory from its first addition on.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -22,7 +23,7 @@ const LEN: u64 = 256;
 const HALF: usize = LEN as usize / 2;
 
 /// The longest time, in nanoseconds (more than an hour); what is longer counts as this.
-pub(crate) const MOST: u64 = (1 << 42) - 1;
+pub const MOST: u64 = (1 << 42) - 1;
 
 const BUCKETS: usize = index(MOST) + 1;
 
@@ -40,27 +41,55 @@ const fn value(index: usize) -> u64 {
     }
 }
 
-/// What the vCPU adds to.
-pub(crate) struct Buckets(Box<[AtomicU64]>);
+/// What is added to.
+#[derive(Default)]
+pub struct Buckets(OnceLock<Box<[AtomicU64]>>);
 
 impl Buckets {
-    pub(crate) fn new() -> Buckets {
-        Buckets((0..BUCKETS).map(|_| AtomicU64::new(0)).collect())
+    /// An empty one.
+    pub const fn new() -> Buckets {
+        Buckets(OnceLock::new())
     }
 
-    /// One more of `value`. On the vCPU's thread only.
+    /// One more of `value`, in nanoseconds. By one thread at a time (rule 2); not in a signal handler,
+    /// since the first addition allocates.
     #[inline]
-    pub(crate) fn add(&self, value: u64) {
-        let count = &self.0[index(value.min(MOST))];
+    pub fn add(&self, value: u64) {
+        let counts = self
+            .0
+            .get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
+        let count = &counts[index(value.min(MOST))];
         // Relaxed, also below: each count is a word of its own (rule 3).
         count.store(count.load(Relaxed) + 1, Relaxed);
     }
 
     /// The counts as of now.
-    pub(crate) fn copy(&self) -> Counts {
-        let counts = self.0.iter().map(|count| count.load(Relaxed));
-        Counts(counts.collect())
+    pub fn copy(&self) -> Counts {
+        let counts = self.0.get().into_iter().flatten();
+        Counts(counts.map(|count| count.load(Relaxed)).collect())
     }
+}
+
+/// The host's monotonic clock in nanoseconds; never 0. May be called in a signal handler.
+#[inline]
+pub fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC).max(1)
+}
+
+/// Processor time of the calling thread so far, in nanoseconds.
+pub fn thread_cpu_time() -> u64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+#[inline]
+fn clock(which: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is there to be filled in. These clocks always exist.
+    unsafe { libc::clock_gettime(which, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// How often something took how long.
@@ -68,6 +97,11 @@ impl Buckets {
 pub struct Counts(Box<[u64]>);
 
 impl Counts {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&count| count == 0)
+    }
+
     /// What has been added since `earlier`, a copy of the same.
     pub fn since(&self, earlier: &Counts) -> Counts {
         let before = earlier.0.iter().copied().chain(std::iter::repeat(0));
