@@ -43,7 +43,21 @@ pub trait GuestMemory {
     /// Stores the low `size` bytes.
     fn store(&mut self, addr: u64, size: Size, value: u64) -> Result<(), Fault>;
     /// Read-modify-write of an aligned word (B4, B8); gives the old value. The caller checked the alignment.
-    fn amo(&mut self, op: AmoOp, addr: u64, size: Size, src: u64) -> Result<u64, Fault>;
+    fn amo(&mut self, op: AmoOp, addr: u64, size: Size, src: u64) -> Result<u64, Fault> {
+        // A first guess; if it is wrong the exchange tells what is there.
+        let mut old = self.load(addr, size).map_err(|fault| Fault {
+            access: Access::Store,
+            ..fault
+        })?;
+        loop {
+            let new = op.combine(size, old, src);
+            let now = self.compare_exchange(addr, size, old, new)?;
+            if now == old {
+                return Ok(old);
+            }
+            old = now;
+        }
+    }
     /// Stores `new` if memory holds `expected`; gives what memory held. The caller checked the alignment.
     fn compare_exchange(
         &mut self,

@@ -140,6 +140,25 @@ impl Addr {
 #[rustfmt::skip]
 pub enum AmoOp { Swap, Add, Xor, And, Or, Min, Max, Minu, Maxu }
 
+impl AmoOp {
+    /// What the operation leaves in memory. Only the low `size` bytes of operands and result count.
+    pub fn combine(self, size: Size, old: u64, src: u64) -> u64 {
+        // Extended alike, they compare as they would in their own size, with signs and without.
+        let (a, b) = (size.sign_extend(old), size.sign_extend(src));
+        match self {
+            AmoOp::Swap => src,
+            AmoOp::Add => a.wrapping_add(b),
+            AmoOp::Xor => a ^ b,
+            AmoOp::And => a & b,
+            AmoOp::Or => a | b,
+            AmoOp::Min => (a as i64).min(b as i64) as u64,
+            AmoOp::Max => (a as i64).max(b as i64) as u64,
+            AmoOp::Minu => a.min(b),
+            AmoOp::Maxu => a.max(b),
+        }
+    }
+}
+
 /// Floating-point format.
 #[allow(missing_docs, reason = "self-evident")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Guest memory, and that of a user-mode guest: a window of the host's address space.
 
 use riscv::Insn;
-use translate::ops::{AmoOp, Size};
+use translate::ops::Size;
 use translate::{Access, Cause, CpuState, Fault, GuestMemory};
 
 use crate::csr::{self, HostClock};
@@ -99,22 +99,6 @@ impl GuestMemory for UserMemory {
             .map_err(|fault| self.fault(addr, size.bytes(), Access::Store, fault))
     }
 
-    fn amo(&mut self, op: AmoOp, addr: u64, size: Size, src: u64) -> Result<u64, Fault> {
-        // A first guess; if it is wrong the exchange tells what is there.
-        let mut old = self.load(addr, size).map_err(|fault| Fault {
-            access: Access::Store,
-            ..fault
-        })?;
-        loop {
-            let new = combine(op, size, old, src);
-            let now = self.compare_exchange(addr, size, old, new)?;
-            if now == old {
-                return Ok(old);
-            }
-            old = now;
-        }
-    }
-
     fn compare_exchange(
         &mut self,
         addr: u64,
@@ -128,29 +112,10 @@ impl GuestMemory for UserMemory {
     }
 }
 
-/// What an atomic operation leaves in memory. Operands are zero-extended; only the low `size` bytes
-/// of the result count.
-fn combine(op: AmoOp, size: Size, old: u64, src: u64) -> u64 {
-    let signed = |value: u64| match size {
-        Size::B4 => i64::from(value as i32),
-        _ => value as i64,
-    };
-    match op {
-        AmoOp::Swap => src,
-        AmoOp::Add => old.wrapping_add(src),
-        AmoOp::Xor => old ^ src,
-        AmoOp::And => old & src,
-        AmoOp::Or => old | src,
-        AmoOp::Min if signed(src) < signed(old) => src,
-        AmoOp::Max if signed(src) > signed(old) => src,
-        AmoOp::Minu if src < old => src,
-        AmoOp::Maxu if src > old => src,
-        AmoOp::Min | AmoOp::Max | AmoOp::Minu | AmoOp::Maxu => old,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use translate::ops::AmoOp;
+
     use super::*;
 
     fn memory_of(words: &mut [u64]) -> UserMemory {

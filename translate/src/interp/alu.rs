@@ -65,7 +65,7 @@ fn orc_b(a: u64) -> u64 {
 impl Size {
     /// Sign-extends a value of this size.
     #[inline(always)]
-    pub(super) fn sign_extend(self, value: u64) -> u64 {
+    pub(crate) fn sign_extend(self, value: u64) -> u64 {
         match self {
             Size::B1 => value as i8 as u64,
             Size::B2 => value as i16 as u64,

@@ -1,8 +1,8 @@
 //! Accesses that hooks want to know all about, and calls of hooks.
 
-use super::{alu, effective, run_op};
+use super::{effective, run_op};
 use crate::escape::{self, Escape};
-use crate::ops::{AluOp, AmoOp, Invocation, Op, Size, Width};
+use crate::ops::{Invocation, Op};
 use crate::{CpuState, Fault, GuestMemory};
 
 /// Runs an access and notes it in `state.access`. On a fault the registers are unchanged.
@@ -28,7 +28,7 @@ pub(super) fn run<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) ->
             state.set(rd, size.sign_extend(old));
             state.access.addr = addr;
             state.access.loaded[0] = old;
-            state.access.stored[0] = combined(amo, size, old, src);
+            state.access.stored[0] = amo.combine(size, old, src);
             Ok(())
         }
         Op::Lr { addr, .. } => {
@@ -60,27 +60,6 @@ pub(super) fn run<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) ->
         }
         _ => run_op(state, mem, op),
     }
-}
-
-/// What a read-modify-write leaves in memory.
-fn combined(op: AmoOp, size: Size, old: u64, src: u64) -> u64 {
-    let alu = match op {
-        AmoOp::Swap => return src,
-        AmoOp::Add => AluOp::Add,
-        AmoOp::Xor => AluOp::Xor,
-        AmoOp::And => AluOp::And,
-        AmoOp::Or => AluOp::Or,
-        AmoOp::Min => AluOp::Min,
-        AmoOp::Max => AluOp::Max,
-        AmoOp::Minu => AluOp::Minu,
-        AmoOp::Maxu => AluOp::Maxu,
-    };
-    alu::binary(
-        alu,
-        Width::W64,
-        size.sign_extend(old),
-        size.sign_extend(src),
-    )
 }
 
 /// Calls a callback, if its condition holds. `state.pc` is that of its instruction.
