@@ -13,6 +13,7 @@ pub mod bus;
 pub mod clint;
 pub mod fdt;
 pub mod finisher;
+pub mod hart;
 pub mod loader;
 pub mod map;
 pub mod plic;
