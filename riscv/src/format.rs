@@ -1,10 +1,10 @@
 //! Where the operands are in an encoding: one layout per instruction format, as data.
 //!
-//! Extraction has no branch per format: a register is a masked bit field plus a constant, an
-//! immediate a sum of rotated and masked copies of the encoding. A part that a format lacks has an
-//! empty mask, which gives 0.
+//! Extraction has no branch per format. The registers, one per byte, are a sum of rotated and masked
+//! copies of the encoding, and so is the immediate; an operand that a format lacks has empty masks,
+//! which gives 0. The rotations are the same for all formats of a [`Length`].
 
-use crate::Insn;
+use crate::{Insn, Opcode};
 
 /// The instruction formats: 32-bit ones first, then those of the C extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,19 +82,12 @@ pub(crate) enum Format {
     CAdd,
 }
 
-/// A small field: `(raw >> shift & mask) + base`.
+/// A register operand: `(raw >> shift & mask) + base`.
 #[derive(Clone, Copy)]
 struct Field {
     shift: u8,
     mask: u8,
     base: u8,
-}
-
-impl Field {
-    #[inline]
-    fn get(self, raw: u32) -> u8 {
-        (raw >> self.shift) as u8 & self.mask | self.base
-    }
 }
 
 /// `x0`, or no such operand.
@@ -126,20 +119,6 @@ const fn creg(shift: u8) -> Field {
     }
 }
 
-/// `funct3` as rounding mode.
-const RM: Field = Field {
-    shift: 12,
-    mask: 7,
-    base: 0,
-};
-
-/// `aq` and `rl`.
-const AQ_RL: Field = Field {
-    shift: 25,
-    mask: 3,
-    base: 0,
-};
-
 const RD: Field = reg(7);
 const RS1: Field = reg(15);
 const RS2: Field = reg(20);
@@ -148,116 +127,190 @@ const RS3: Field = reg(27);
 const C_RS2: Field = reg(2);
 const SP: Field = always(2);
 
-/// A part of an immediate: `raw` rotated right and masked.
-#[derive(Clone, Copy)]
-struct Piece {
-    mask: u32,
-    rotate: u32,
+/// What the formats of a length have in common. Rotations are to the right.
+pub(crate) struct Length {
+    bytes: u8,
+    /// Rotations that bring register numbers to their byte.
+    registers: &'static [u32],
+    /// Rotations that bring parts of immediates to their place.
+    immediate: &'static [u32],
+    /// Number of the bit that is the sign of every signed immediate.
+    sign: u32,
 }
 
-/// Pieces of the immediates that are not very scattered.
-const FEW: usize = 4;
-/// Pieces of the most scattered immediate, that of `c.j`.
-const MANY: usize = 8;
+/// 32-bit encodings.
+pub(crate) const LONG: Length = Length {
+    bytes: 4,
+    // rd and rs1; rs2; rs3.
+    registers: &[7, 4, 3],
+    immediate: &[20, 7, 28, 0, 9],
+    sign: 31,
+};
+
+/// 16-bit encodings.
+pub(crate) const SHORT: Length = Length {
+    bytes: 2,
+    // rd; the same bits as rs1; rs2; the same bits as rd.
+    registers: &[7, 31, 18, 2],
+    immediate: &[7, 2, 1, 31, 28, 29, 4, 22, 30],
+    sign: 12,
+};
 
 /// The layout of one format.
 pub(crate) struct Layout {
-    rd: Field,
-    rs1: Field,
-    rs2: Field,
-    rs3: Field,
-    rm: Field,
-    /// Whether `rm` is a rounding mode, of which some are reserved.
-    rounds: bool,
-    /// Whether there are more than [`FEW`] pieces.
-    scattered: bool,
-    /// Shift left and arithmetically right by so much to sign-extend.
-    sign: u8,
-    pieces: [Piece; MANY],
+    /// What is added to the registers.
+    base: u32,
+    /// By rotation of [`Length::registers`].
+    registers: [u32; SHORT.registers.len()],
+    /// By rotation of [`Length::immediate`].
+    immediate: [u32; SHORT.immediate.len()],
+    /// The bits of the immediate that are copies of the sign.
+    sign: u32,
+    /// Mask of `funct3` as rounding mode.
+    rounding: u8,
+    /// Mask of `aq` and `rl`.
+    ordering: u8,
+    /// The reserved values of what these two give, as a mask.
+    reserved: u8,
 }
 
-const EMPTY: Layout = Layout {
-    rd: NONE,
-    rs1: NONE,
-    rs2: NONE,
-    rs3: NONE,
-    rm: NONE,
-    rounds: false,
-    scattered: false,
-    sign: 0,
-    pieces: [Piece { mask: 0, rotate: 0 }; MANY],
-};
+/// The index of a rotation among those of a length. Fails to compile if there is none.
+const fn index(rotations: &[u32], rotation: u32) -> usize {
+    let mut at = 0;
+    while rotations[at] != rotation % 32 {
+        at += 1;
+    }
+    at
+}
+
+const EMPTY: Layout = Layout::of(&LONG, [NONE; 4]);
 
 impl Layout {
-    const fn regs(rd: Field, rs1: Field, rs2: Field) -> Layout {
+    const fn of(length: &Length, fields: [Field; 4]) -> Layout {
+        let mut base = 0;
+        let mut registers = [0; SHORT.registers.len()];
+        let mut at = 0;
+        while at < fields.len() {
+            let field = fields[at];
+            let byte = 8 * at as u32;
+            base |= (field.base as u32) << byte;
+            if field.mask != 0 {
+                let rotation = 32 + field.shift as u32 - byte;
+                registers[index(length.registers, rotation)] |= (field.mask as u32) << byte;
+            }
+            at += 1;
+        }
         Layout {
-            rd,
-            rs1,
-            rs2,
-            ..EMPTY
+            base,
+            registers,
+            immediate: [0; SHORT.immediate.len()],
+            sign: 0,
+            rounding: 0,
+            ordering: 0,
+            reserved: 0,
         }
     }
 
-    const fn rs3(self, rs3: Field) -> Layout {
-        Layout { rs3, ..self }
+    const fn regs(rd: Field, rs1: Field, rs2: Field) -> Layout {
+        Layout::of(&LONG, [rd, rs1, rs2, NONE])
+    }
+
+    const fn c(rd: Field, rs1: Field, rs2: Field) -> Layout {
+        Layout::of(&SHORT, [rd, rs1, rs2, NONE])
     }
 
     const fn rounding(self) -> Layout {
         Layout {
-            rm: RM,
-            rounds: true,
+            rounding: 7,
+            reserved: 1 << 5 | 1 << 6,
             ..self
         }
     }
 
     const fn ordering(self) -> Layout {
-        Layout { rm: AQ_RL, ..self }
+        Layout {
+            ordering: 3,
+            ..self
+        }
     }
 
-    /// An unsigned immediate: bits `high` down to `low` of the encoding go to bit `to`, and so on.
-    const fn unsigned(mut self, parts: &[(u32, u32, u32)]) -> Layout {
+    /// An immediate: bits `high` down to `low` of the encoding go to bit `to`, and so on. Bits that
+    /// are copies of the sign are left out.
+    const fn parts(mut self, length: &Length, parts: &[(u32, u32, u32)]) -> Layout {
         let mut at = 0;
         while at < parts.len() {
             let (high, low, to) = parts[at];
-            let width = high - low + 1;
-            self.pieces[at] = Piece {
-                mask: ((1 << width) - 1) << to,
-                rotate: (low + 32 - to) % 32,
-            };
+            let mask = ((1 << (high - low + 1)) - 1) << to & !self.sign;
+            if mask != 0 {
+                self.immediate[index(length.immediate, 32 + low - to)] |= mask;
+            }
             at += 1;
         }
-        self.scattered = parts.len() > FEW;
         self
     }
 
-    /// The same, sign-extended from `bits` bits.
-    const fn signed(self, bits: u8, parts: &[(u32, u32, u32)]) -> Layout {
-        Layout {
-            sign: 32 - bits,
-            ..self.unsigned(parts)
-        }
+    /// An unsigned immediate.
+    const fn unsigned(self, parts: &[(u32, u32, u32)]) -> Layout {
+        self.parts(&LONG, parts)
     }
 
-    /// Fills the operands of `insn`; `None` if the rounding mode is reserved.
-    #[inline]
-    pub(crate) fn extract(&self, mut insn: Insn) -> Option<Insn> {
-        let raw = insn.raw;
-        insn.rd = self.rd.get(raw);
-        insn.rs1 = self.rs1.get(raw);
-        insn.rs2 = self.rs2.get(raw);
-        insn.rs3 = self.rs3.get(raw);
-        insn.rm = self.rm.get(raw);
-        let sum = |pieces: &[Piece]| {
-            pieces.iter().fold(0, |sum, piece| {
-                sum | raw.rotate_right(piece.rotate) & piece.mask
-            })
+    /// An immediate that is sign-extended from `bits` bits.
+    const fn signed(self, bits: u8, parts: &[(u32, u32, u32)]) -> Layout {
+        let sign = u32::MAX << (bits - 1);
+        Layout { sign, ..self }.parts(&LONG, parts)
+    }
+
+    /// The same of 16-bit encodings.
+    const fn c_unsigned(self, parts: &[(u32, u32, u32)]) -> Layout {
+        self.parts(&SHORT, parts)
+    }
+
+    const fn c_signed(self, bits: u8, parts: &[(u32, u32, u32)]) -> Layout {
+        let sign = u32::MAX << (bits - 1);
+        Layout { sign, ..self }.parts(&SHORT, parts)
+    }
+
+    /// The instruction `op` with its operands; illegal if its rounding mode is reserved.
+    #[inline(always)]
+    pub(crate) fn extract(&self, length: &'static Length, op: Opcode, raw: u32) -> Insn {
+        let sum = |rotations: &[u32], masks: &[u32]| {
+            let parts = rotations.iter().zip(masks);
+            parts.fold(0, |sum, (n, mask)| sum | raw.rotate_right(*n) & mask)
         };
-        let mut imm = sum(&self.pieces[..FEW]);
-        if self.scattered {
-            imm |= sum(&self.pieces[FEW..]);
+        let registers = self.base | sum(length.registers, &self.registers);
+        let [rd, rs1, rs2, rs3] = registers.to_le_bytes();
+        let rm = (raw >> 12) as u8 & self.rounding | (raw >> 25) as u8 & self.ordering;
+        let negative = ((raw << (31 - length.sign)) as i32 >> 31) as u32;
+        let imm = sum(length.immediate, &self.immediate) | negative & self.sign;
+        let insn = Insn {
+            op,
+            len: length.bytes,
+            rd,
+            rs1,
+            rs2,
+            rs3,
+            rm,
+            imm: imm as i32,
+            raw,
+        };
+        match self.reserved >> rm & 1 {
+            0 => insn,
+            _ => illegal(raw, length.bytes),
         }
-        insn.imm = (imm << self.sign) as i32 >> self.sign;
-        (!self.rounds || !matches!(insn.rm, 5 | 6)).then_some(insn)
+    }
+}
+
+fn illegal(raw: u32, len: u8) -> Insn {
+    Insn {
+        op: Opcode::Illegal,
+        len,
+        rd: 0,
+        rs1: 0,
+        rs2: 0,
+        rs3: 0,
+        rm: 0,
+        imm: 0,
+        raw,
     }
 }
 
@@ -291,7 +344,7 @@ const FORMATS: [(Format, Layout); Format::CAdd as usize + 1] = [
     (Format::R1, Layout::regs(RD, RS1, NONE)),
     (Format::R1Rm, Layout::regs(RD, RS1, NONE).rounding()),
     (Format::RRm, Layout::regs(RD, RS1, RS2).rounding()),
-    (Format::R4Rm, Layout::regs(RD, RS1, RS2).rs3(RS3).rounding()),
+    (Format::R4Rm, Layout::of(&LONG, [RD, RS1, RS2, RS3]).rounding()),
     (Format::Amo, Layout::regs(RD, RS1, RS2).ordering()),
     (Format::Lr, Layout::regs(RD, RS1, NONE).ordering()),
     (Format::I, Layout::regs(RD, RS1, NONE).signed(12, &[(31, 20, 0)])),
@@ -308,34 +361,34 @@ const FORMATS: [(Format, Layout); Format::CAdd as usize + 1] = [
     (Format::J, Layout::regs(RD, NONE, NONE)
         .signed(21, &[(31, 31, 20), (19, 12, 12), (20, 20, 11), (30, 21, 1)])),
 
-    (Format::CAddi4spn, Layout::regs(creg(2), SP, NONE)
-        .unsigned(&[(12, 11, 4), (10, 7, 6), (6, 6, 2), (5, 5, 3)])),
-    (Format::CLw, Layout::regs(creg(2), creg(7), NONE).unsigned(C_WORD)),
-    (Format::CLd, Layout::regs(creg(2), creg(7), NONE).unsigned(C_DOUBLE)),
-    (Format::CSw, Layout::regs(NONE, creg(7), creg(2)).unsigned(C_WORD)),
-    (Format::CSd, Layout::regs(NONE, creg(7), creg(2)).unsigned(C_DOUBLE)),
-    (Format::CI, Layout::regs(RD, RD, NONE).signed(6, C_IMM6)),
-    (Format::CLi, Layout::regs(RD, NONE, NONE).signed(6, C_IMM6)),
-    (Format::CLui, Layout::regs(RD, NONE, NONE).signed(18, &[(12, 12, 17), (6, 2, 12)])),
-    (Format::CAddi16sp, Layout::regs(SP, SP, NONE)
-        .signed(10, &[(12, 12, 9), (6, 6, 4), (5, 5, 6), (4, 3, 7), (2, 2, 5)])),
-    (Format::CSlli, Layout::regs(RD, RD, NONE).unsigned(C_IMM6)),
-    (Format::CShift, Layout::regs(creg(7), creg(7), NONE).unsigned(C_IMM6)),
-    (Format::CAndi, Layout::regs(creg(7), creg(7), NONE).signed(6, C_IMM6)),
-    (Format::CA, Layout::regs(creg(7), creg(7), creg(2))),
-    (Format::CJ, EMPTY.signed(12, &[
+    (Format::CAddi4spn, Layout::c(creg(2), SP, NONE)
+        .c_unsigned(&[(12, 11, 4), (10, 7, 6), (6, 6, 2), (5, 5, 3)])),
+    (Format::CLw, Layout::c(creg(2), creg(7), NONE).c_unsigned(C_WORD)),
+    (Format::CLd, Layout::c(creg(2), creg(7), NONE).c_unsigned(C_DOUBLE)),
+    (Format::CSw, Layout::c(NONE, creg(7), creg(2)).c_unsigned(C_WORD)),
+    (Format::CSd, Layout::c(NONE, creg(7), creg(2)).c_unsigned(C_DOUBLE)),
+    (Format::CI, Layout::c(RD, RD, NONE).c_signed(6, C_IMM6)),
+    (Format::CLi, Layout::c(RD, NONE, NONE).c_signed(6, C_IMM6)),
+    (Format::CLui, Layout::c(RD, NONE, NONE).c_signed(18, &[(12, 12, 17), (6, 2, 12)])),
+    (Format::CAddi16sp, Layout::c(SP, SP, NONE)
+        .c_signed(10, &[(12, 12, 9), (6, 6, 4), (5, 5, 6), (4, 3, 7), (2, 2, 5)])),
+    (Format::CSlli, Layout::c(RD, RD, NONE).c_unsigned(C_IMM6)),
+    (Format::CShift, Layout::c(creg(7), creg(7), NONE).c_unsigned(C_IMM6)),
+    (Format::CAndi, Layout::c(creg(7), creg(7), NONE).c_signed(6, C_IMM6)),
+    (Format::CA, Layout::c(creg(7), creg(7), creg(2))),
+    (Format::CJ, Layout::c(NONE, NONE, NONE).c_signed(12, &[
         (12, 12, 11), (11, 11, 4), (10, 9, 8), (8, 8, 10), (7, 7, 6), (6, 6, 7), (5, 3, 1), (2, 2, 5),
     ])),
-    (Format::CB, Layout::regs(NONE, creg(7), NONE)
-        .signed(9, &[(12, 12, 8), (11, 10, 3), (6, 5, 6), (4, 3, 1), (2, 2, 5)])),
-    (Format::CLwsp, Layout::regs(RD, SP, NONE).unsigned(&[(12, 12, 5), (6, 4, 2), (3, 2, 6)])),
-    (Format::CLdsp, Layout::regs(RD, SP, NONE).unsigned(&[(12, 12, 5), (6, 5, 3), (4, 2, 6)])),
-    (Format::CSwsp, Layout::regs(NONE, SP, C_RS2).unsigned(&[(12, 9, 2), (8, 7, 6)])),
-    (Format::CSdsp, Layout::regs(NONE, SP, C_RS2).unsigned(&[(12, 10, 3), (9, 7, 6)])),
-    (Format::CJr, Layout::regs(NONE, RD, NONE)),
-    (Format::CJalr, Layout::regs(always(1), RD, NONE)),
-    (Format::CMv, Layout::regs(RD, NONE, C_RS2)),
-    (Format::CAdd, Layout::regs(RD, RD, C_RS2)),
+    (Format::CB, Layout::c(NONE, creg(7), NONE)
+        .c_signed(9, &[(12, 12, 8), (11, 10, 3), (6, 5, 6), (4, 3, 1), (2, 2, 5)])),
+    (Format::CLwsp, Layout::c(RD, SP, NONE).c_unsigned(&[(12, 12, 5), (6, 4, 2), (3, 2, 6)])),
+    (Format::CLdsp, Layout::c(RD, SP, NONE).c_unsigned(&[(12, 12, 5), (6, 5, 3), (4, 2, 6)])),
+    (Format::CSwsp, Layout::c(NONE, SP, C_RS2).c_unsigned(&[(12, 9, 2), (8, 7, 6)])),
+    (Format::CSdsp, Layout::c(NONE, SP, C_RS2).c_unsigned(&[(12, 10, 3), (9, 7, 6)])),
+    (Format::CJr, Layout::c(NONE, RD, NONE)),
+    (Format::CJalr, Layout::c(always(1), RD, NONE)),
+    (Format::CMv, Layout::c(RD, NONE, C_RS2)),
+    (Format::CAdd, Layout::c(RD, RD, C_RS2)),
 ];
 
 impl Format {
