@@ -64,13 +64,15 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
         },
         pc,
         entry_point: 0,
-        plain_insns: 0,
+        plain_start: 0,
+        straight: pc.wrapping_add(1),
+        room: 0,
     };
     let mut window = Window::new(code);
     front.open_plain_block();
     loop {
-        let closes_loop = front.visited(front.pc);
-        let limit = match front.plain_insns {
+        let closes_loop = front.closes_loop();
+        let limit = match front.plain_insns() {
             0 => limits.enough_insns.min(limits.max_insns),
             _ => limits.max_insns,
         };
@@ -79,13 +81,16 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
             front.jump_out(front.pc, closes_loop);
             break;
         }
-        let Some(insn) = window.insn(front.pc) else {
-            front.begin(front.pc, 0);
-            front.block.ops.push(Op::Trap(Trap::Fetch));
+        let Some(bits) = window.insn(front.pc) else {
+            front.push(Op::Insn {
+                pc: front.pc,
+                len: 0,
+            });
+            front.push(Op::Trap(Trap::Fetch));
             break;
         };
-        front.record(insn.len, insn.raw);
-        front.begin(front.pc, insn.len);
+        let insn = riscv::decode(bits);
+        front.begin(&insn);
         match front.insn(&insn, limits) {
             Flow::Next => front.pc = front.pc.wrapping_add(u64::from(insn.len)),
             Flow::Follow(target) => front.pc = target,
@@ -120,31 +125,35 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The bytes at `pc`, at least `want` of them unless the mapping ends.
-    fn at(&mut self, pc: u64, want: usize) -> &[u8] {
-        let offset = pc.wrapping_sub(self.start);
-        if offset.saturating_add(want as u64) > self.len as u64 {
-            self.start = pc;
-            self.len = self.code.fetch(pc, &mut self.buf);
-            return &self.buf[..self.len];
-        }
-        &self.buf[offset as usize..self.len]
-    }
-
-    fn insn(&mut self, pc: u64) -> Option<Insn> {
+    /// The bits of the instruction at `pc`.
+    fn insn(&mut self, pc: u64) -> Option<u32> {
         if pc & 1 != 0 {
             return None;
         }
-        let bytes = self.at(pc, 2);
-        let low = u16::from_le_bytes([*bytes.first()?, *bytes.get(1)?]);
-        if riscv::insn_len(low) == 2 {
-            return Some(riscv::decode(u32::from(low)));
+        match self.word(pc) {
+            Some(word) => Some(word),
+            None => self.fetch(pc),
         }
-        let bytes = self.at(pc, 4);
-        let word = bytes.get(..4)?;
-        Some(riscv::decode(u32::from_le_bytes([
-            word[0], word[1], word[2], word[3],
-        ])))
+    }
+
+    /// The four bytes at `pc`, if they have been fetched.
+    fn word(&self, pc: u64) -> Option<u32> {
+        let offset = usize::try_from(pc.wrapping_sub(self.start)).ok()?;
+        let bytes = self.buf[..self.len].get(offset..)?;
+        bytes.first_chunk().copied().map(u32::from_le_bytes)
+    }
+
+    /// The bytes of the instruction at `pc`, which become the first of the window.
+    #[cold]
+    fn fetch(&mut self, pc: u64) -> Option<u32> {
+        self.start = pc;
+        self.len = self.code.fetch(pc, &mut self.buf);
+        self.word(pc).or_else(|| {
+            // The last instruction before a gap.
+            let half = self.buf[..self.len].first_chunk().copied();
+            let half = half.map(u16::from_le_bytes)?;
+            (riscv::insn_len(half) == 2).then_some(half.into())
+        })
     }
 }
 
@@ -185,7 +194,12 @@ struct Front<'a> {
     pc: u64,
     /// Index of the open plain block's entry point among the ops.
     entry_point: usize,
-    plain_insns: u16,
+    /// How many instructions there were before it.
+    plain_start: u32,
+    /// Where the last range ends.
+    straight: u64,
+    /// How many bytes there are from there to the start of another range.
+    room: u64,
 }
 
 impl Front<'_> {
@@ -193,23 +207,27 @@ impl Front<'_> {
         self.block.ops.push(op);
     }
 
-    fn begin(&mut self, pc: u64, len: u8) {
-        self.push(Op::Insn { pc, len });
-        if len != 0 {
-            self.block.n_insns += 1;
-            self.plain_insns += 1;
-        }
+    /// Begins the instruction at `self.pc`.
+    fn begin(&mut self, insn: &Insn) {
+        let pc = self.pc;
+        self.record(insn.len, insn.raw);
+        self.push(Op::Insn { pc, len: insn.len });
+        self.block.n_insns += 1;
     }
 
     fn open_plain_block(&mut self) {
         self.entry_point = self.block.ops.len();
-        self.plain_insns = 0;
+        self.plain_start = self.block.n_insns;
         let pc = self.pc;
         self.push(Op::Point(Point::BlockEntry { pc, n_insns: 0 }));
     }
 
+    fn plain_insns(&self) -> u32 {
+        self.block.n_insns - self.plain_start
+    }
+
     fn close_plain_block(&mut self) {
-        let plain = self.plain_insns;
+        let plain = self.plain_insns() as u16;
         if let Some(Op::Point(Point::BlockEntry { n_insns, .. })) =
             self.block.ops.get_mut(self.entry_point)
         {
@@ -232,19 +250,32 @@ impl Front<'_> {
             .any(|r| pc.wrapping_sub(r.start) < u64::from(r.len))
     }
 
+    /// The same of `self.pc`. Straight code takes no search.
+    fn closes_loop(&self) -> bool {
+        (self.pc != self.straight || self.room == 0) && self.visited(self.pc)
+    }
+
     /// Notes the bytes of the instruction at `self.pc`.
     fn record(&mut self, len: u8, raw: u32) {
-        let len32 = u32::from(len);
-        match self.block.ranges.last_mut() {
-            Some(last) if last.end() == self.pc => last.len += len32,
-            _ => self.block.ranges.push(GuestRange {
-                start: self.pc,
-                len: len32,
-            }),
+        let (start, len64) = (self.pc, u64::from(len));
+        let ranges = &mut self.block.ranges;
+        match ranges.last_mut() {
+            Some(last) if start == self.straight => last.len += u32::from(len),
+            _ => {
+                let distances = ranges.iter().map(|r| r.start.wrapping_sub(start));
+                self.room = distances.min().unwrap_or(u64::MAX);
+                ranges.push(GuestRange {
+                    start,
+                    len: len.into(),
+                });
+            }
         }
-        self.block
-            .bytes
-            .extend_from_slice(&raw.to_le_bytes()[..usize::from(len)]);
+        self.straight = start.wrapping_add(len64);
+        self.room = self.room.saturating_sub(len64);
+        let bytes = &mut self.block.bytes;
+        let end = bytes.len() + usize::from(len);
+        bytes.extend_from_slice(&raw.to_le_bytes());
+        bytes.truncate(end);
     }
 
     fn exit(&mut self, target: u64, poll: bool) -> ExitId {
