@@ -17,76 +17,146 @@
 //! 4. A pending op is dropped when its register is written, or when its turn comes and the
 //!    register is written again before anybody could look.
 
-use super::operands::{dest, sources};
-use crate::hooks::Regs;
-use crate::ops::{AluOp, Block, Exit, Fmt, Op, Reg, SunkRange, UnOp, Width};
+use super::operands::{Kind, Operands};
+use crate::ops::{Block, Exit, Op, Reg, SunkRange};
 
 /// The pass, with its buffers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lazy {
     input: Vec<Op>,
+    /// Of the input, the last op first.
     ahead: Vec<Ahead>,
+    pending: Pending,
+}
+
+impl Default for Lazy {
+    fn default() -> Lazy {
+        Lazy {
+            input: Vec::new(),
+            ahead: Vec::new(),
+            pending: Pending {
+                ops: [Op::Fence; 32],
+                reads: [0; 32],
+            },
+        }
+    }
 }
 
 impl Lazy {
     /// Rewrites the block's ops.
     pub fn run(&mut self, block: &mut Block) {
+        let fp_traps = block.mode.fp_traps();
+        if !self.look_ahead(&block.ops, fp_traps) {
+            return;
+        }
         self.input.clear();
         std::mem::swap(&mut self.input, &mut block.ops);
-        let fp_traps = block.mode.fp_traps();
-        self.look_ahead(fp_traps);
         let mut pass = Pass {
             fp_traps,
             out: &mut block.ops,
             sunk_ops: &mut block.sunk_ops,
             exits: &mut block.exits,
-            pending: [None; 32],
+            pending: &mut self.pending,
             waiting: 0,
+            read: 0,
             declared: None,
             dead: 0,
         };
-        for (op, ahead) in self.input.iter().zip(&self.ahead) {
-            pass.dead = ahead.dead & !ahead.sources;
-            pass.op(*op, ahead);
+        let (mut ops, mut ahead) = (self.input.as_slice(), self.ahead.as_slice());
+        while let ([op, later @ ..], [before @ .., here]) = (ops, ahead) {
+            if pass.waiting == 0 && !here.may_wait() {
+                // Nothing happens until an op may wait.
+                let idle = ahead.iter().rev().take_while(|a| !a.may_wait()).count();
+                pass.out.extend_from_slice(&ops[..idle]);
+                (ops, ahead) = (&ops[idle..], &ahead[..ahead.len() - idle]);
+            } else {
+                pass.op(*op, here);
+                (ops, ahead) = (later, before);
+            }
         }
     }
 
-    fn look_ahead(&mut self, fp_traps: bool) {
+    /// Goes through the block backwards. Gives whether any op may wait.
+    fn look_ahead(&mut self, ops: &[Op], fp_traps: bool) -> bool {
+        let (mut written, mut dead) = (0_u32, 0_u32);
+        let mut any = false;
+        let ahead = ops.iter().rev().map(|op| {
+            // Half of the ops.
+            if let Op::Insn { .. } = op {
+                return Ahead::INSN;
+            }
+            let operands = Operands::of(op, fp_traps);
+            let watched = operands.kind.is_watched();
+            let dest = bit(operands.dest) & !1;
+            let rewritten = written & dest != 0;
+            let ahead = Ahead {
+                operands,
+                rewritten,
+                // What is pending before an op that may be left at is seen there.
+                dead: if watched { 0 } else { dead },
+            };
+            any |= ahead.may_wait();
+            written |= dest;
+            dead = if watched { 0 } else { dead | dest } & !operands.sources;
+            ahead
+        });
         self.ahead.clear();
-        self.ahead.resize(self.input.len(), Ahead::default());
-        let (mut written, mut dead) = (0u32, 0u32);
-        for (op, ahead) in self.input.iter().zip(&mut self.ahead).rev() {
-            let watched = is_watched(op, fp_traps);
-            // What is pending before an op that may be left at is seen there.
-            ahead.dead = if watched { 0 } else { dead };
-            if let Some(rd) = dest(op) {
-                ahead.rewritten = written & bit(rd) != 0;
-                written |= bit(rd);
-                dead |= bit(rd);
-            }
-            if watched {
-                dead = 0;
-            }
-            ahead.sources = sources(op);
-            dead &= !ahead.sources;
-        }
+        self.ahead.extend(ahead);
+        any
     }
 }
 
-/// What the rest of the block does with registers.
-#[derive(Clone, Copy, Debug, Default)]
+/// An op, and what the rest of the block does with registers.
+#[derive(Clone, Copy, Debug)]
 struct Ahead {
+    operands: Operands,
     /// Whether the op's register is written again.
     rewritten: bool,
-    /// What the op reads.
-    sources: u32,
-    /// After the op: registers that are written before they are read or anybody can look; none if
+    /// Registers that are written after the op before they are read or anybody can look; none if
     /// somebody may look at the op itself.
     dead: u32,
 }
 
+impl Ahead {
+    /// Of [`Op::Insn`], which needs no attention.
+    const INSN: Ahead = Ahead {
+        operands: Operands {
+            sources: 0,
+            dest: Reg::ZERO,
+            kind: Kind::Apart,
+        },
+        rewritten: false,
+        dead: 0,
+    };
+
+    fn may_wait(&self) -> bool {
+        self.rewritten && self.operands.kind == Kind::Cheap
+    }
+}
+
 fn bit(r: Reg) -> u32 {
     1 << r.index()
+}
+
+/// The pending ops by register, where there are any.
+#[derive(Debug)]
+struct Pending {
+    ops: [Op; 32],
+    /// What each reads physically.
+    reads: [u32; 32],
+}
+
+impl Pending {
+    /// The registers in `mask`, other than `r`, whose pending op reads `r` physically.
+    fn readers_among(&self, mask: u32, r: Reg) -> u32 {
+        let mut readers = 0;
+        for q in each(mask & !bit(r)) {
+            if self.reads[q.index()] & bit(r) != 0 {
+                readers |= bit(q);
+            }
+        }
+        readers
+    }
 }
 
 pub(super) struct Pass<'a> {
@@ -95,10 +165,11 @@ pub(super) struct Pass<'a> {
     out: &'a mut Vec<Op>,
     sunk_ops: &'a mut Vec<Op>,
     pub(super) exits: &'a mut Vec<Exit>,
-    /// The pending op of each register, and what it physically reads.
-    pending: [Option<(Op, u32)>; 32],
+    pending: &'a mut Pending,
     /// Registers that have a pending op, as a mask.
     waiting: u32,
+    /// All that pending ops read physically, and maybe more.
+    read: u32,
     /// The pending ops as last written to `sunk_ops`, while they are unchanged.
     declared: Option<SunkRange>,
     /// [`Ahead::dead`] of the current op, apart from what it reads itself.
@@ -107,69 +178,92 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     fn op(&mut self, op: Op, ahead: &Ahead) {
-        if self.waiting == 0 && !(ahead.rewritten && may_wait(&op)) {
-            self.out.push(op);
-            return;
-        }
-        match op {
-            Op::Insn { .. }
-            | Op::Point(_)
-            | Op::Guard(_)
-            | Op::Count { .. }
-            | Op::SetCount { .. }
-            | Op::UnlessDone { .. }
-            | Op::NoteFLoaded { .. }
-            | Op::NoteFStored { .. }
-            | Op::Call {
-                regs: Regs::None, ..
-            }
-            | Op::Fence => {
-                self.out.push(op);
-                return;
-            }
-            Op::Jump { .. } | Op::Trap(_) | Op::Poll { .. } | Op::Call { .. } | Op::Watched(_) => {
+        let Operands {
+            sources,
+            dest,
+            kind,
+        } = ahead.operands;
+        self.dead = ahead.dead & !sources;
+        let touched = sources & self.waiting | bit(dest) & !1 & (self.waiting | self.read);
+        match kind {
+            Kind::Apart => self.out.push(op),
+            Kind::LooksFirst => {
                 self.run_all();
                 self.out.push(op);
+            }
+            // It has nothing to do with what is pending.
+            Kind::Cheap | Kind::Works if touched == 0 && !ahead.may_wait() => self.out.push(op),
+            Kind::MayLeave if touched == 0 => {
+                self.declare_here();
+                self.out.push(op);
+            }
+            _ => self.involved(op, ahead),
+        }
+    }
+
+    /// An op that reads or overwrites what is pending or what that reads, or may wait itself.
+    fn involved(&mut self, op: Op, ahead: &Ahead) {
+        let Operands {
+            sources,
+            dest: rd,
+            kind,
+        } = ahead.operands;
+        let mut absorbed = match sources & self.waiting {
+            0 => op,
+            _ => self.absorb(op),
+        };
+        if !rd.is_zero() {
+            let now = Operands::of(&absorbed, self.fp_traps);
+            let wait = ahead.rewritten && now.kind == Kind::Cheap;
+            if wait && now.sources & self.waiting & !bit(rd) == 0 {
+                self.hold(rd, absorbed, now.sources);
                 return;
             }
+            absorbed = self.clear_way(rd, op, absorbed, ahead.dead & !now.sources);
+            if wait {
+                let now = Operands::of(&absorbed, self.fp_traps);
+                if now.kind == Kind::Cheap {
+                    self.hold(rd, absorbed, now.sources);
+                    return;
+                }
+            }
+        }
+        match (kind, absorbed) {
+            (Kind::SideExit, Op::Branch { exit, .. } | Op::BranchImm { exit, .. }) => {
+                if self.exits[usize::from(exit)].poll {
+                    // The poll looks at all registers, and a loop should not pay on its way back.
+                    self.run_all();
+                } else {
+                    self.exits[usize::from(exit)].sunk = self.declare();
+                }
+            }
+            (Kind::MayLeave, _) => self.declare_here(),
+            // These absorb nothing, so their sources are not pending any more.
+            (Kind::Looks, _) => self.run_all(),
             _ => {}
         }
-        let rd = dest(&op);
-        let mut absorbed = if ahead.sources & self.waiting == 0 {
-            op
-        } else {
-            self.absorb(op)
-        };
-        if let Some(rd) = rd {
-            let wait = ahead.rewritten && may_wait(&absorbed);
-            if wait && sources(&absorbed) & self.waiting & !bit(rd) == 0 {
-                self.hold(rd, absorbed);
-                return;
-            }
-            absorbed = self.clear_way(rd, op, absorbed, ahead.dead);
-            if wait && may_wait(&absorbed) {
-                self.hold(rd, absorbed);
-                return;
-            }
-        }
-        self.emit(absorbed, rd);
+        self.out.push(absorbed);
+        self.forget(rd);
     }
 
     /// Sees to the pending ops that read `rd`, which `op` is about to write, and gives the form of
-    /// `op` that is right afterwards.
+    /// `op` that is right afterwards. `absorbed` is the form that is right before, and after it
+    /// nobody needs the registers in `dead`.
     fn clear_way(&mut self, rd: Reg, op: Op, absorbed: Op, dead: u32) -> Op {
         let readers = self.readers(rd);
         if readers == 0 {
             return absorbed;
         }
-        let reads = sources(&absorbed);
-        if readers & !(dead & !reads) == 0 {
+        if readers & !dead == 0 {
             // `op` was the last that needed them, and has absorbed them.
-            self.forget_all(readers);
+            for reader in each(readers) {
+                self.forget(reader);
+            }
             return absorbed;
         }
         let before = self.waiting;
         self.run_readers(rd);
+        let reads = Operands::of(&absorbed, self.fp_traps).sources;
         if before & !self.waiting & reads == 0 {
             absorbed
         } else {
@@ -178,54 +272,27 @@ impl Pass<'_> {
         }
     }
 
-    fn emit(&mut self, op: Op, rd: Option<Reg>) {
-        match op {
-            Op::Branch { exit, .. } | Op::BranchImm { exit, .. } => {
-                if self.exits[usize::from(exit)].poll {
-                    // The poll looks at all registers, and a loop should not pay on its way back.
-                    self.run_all();
-                } else {
-                    self.exits[usize::from(exit)].sunk = self.declare();
-                }
-            }
-            // These absorb nothing, so their sources are not pending any more.
-            Op::JumpReg { .. }
-            | Op::Amo { .. }
-            | Op::Lr { .. }
-            | Op::Sc { .. }
-            | Op::CboZero { .. }
-            | Op::CboTouch { .. } => self.run_all(),
-            _ if may_leave(&op, self.fp_traps) => {
-                let sunk = self.declare();
-                if sunk.len != 0 {
-                    self.out.push(Op::Sunk(sunk));
-                }
-            }
-            _ => {}
-        }
-        self.out.push(op);
-        if let Some(rd) = rd {
-            self.forget(rd);
-        }
-    }
-
     fn forget(&mut self, r: Reg) {
         if self.waiting & bit(r) != 0 {
             self.waiting &= !bit(r);
-            self.pending[r.index()] = None;
             self.declared = None;
+            if self.waiting == 0 {
+                self.read = 0;
+            }
         }
     }
 
-    fn hold(&mut self, rd: Reg, op: Op) {
-        self.pending[rd.index()] = Some((op, sources(&op)));
+    fn hold(&mut self, rd: Reg, op: Op, reads: u32) {
+        self.pending.ops[rd.index()] = op;
+        self.pending.reads[rd.index()] = reads;
         self.waiting |= bit(rd);
+        self.read |= reads;
         self.declared = None;
     }
 
     /// Runs the pending op of `r` now, after those that read `r` physically.
     fn run(&mut self, r: Reg) {
-        if let Some((op, _)) = self.pending[r.index()] {
+        if let Some(op) = self.pending(r) {
             self.run_readers(r);
             // By rule 2 none of them was read by `r`, so that `r` is still pending.
             self.out.push(op);
@@ -251,13 +318,9 @@ impl Pass<'_> {
 
     /// The pending registers other than `r` that read `r` physically.
     fn readers(&self, r: Reg) -> u32 {
-        readers_among(&self.pending, self.waiting, r)
-    }
-
-    fn forget_all(&mut self, mut mask: u32) {
-        while mask != 0 {
-            self.forget(lowest(mask));
-            mask &= mask - 1;
+        match self.read & bit(r) {
+            0 => 0,
+            _ => self.pending.readers_among(self.waiting, r),
         }
     }
 
@@ -267,8 +330,19 @@ impl Pass<'_> {
         }
     }
 
+    /// Declares the pending ops for an op that may leave.
+    fn declare_here(&mut self) {
+        let sunk = self.declare();
+        if sunk.len != 0 {
+            self.out.push(Op::Sunk(sunk));
+        }
+    }
+
     /// The pending ops, in an order in which they can run, as a range of `sunk_ops`.
     fn declare(&mut self) -> SunkRange {
+        if self.waiting == 0 {
+            return SunkRange::EMPTY;
+        }
         if let Some(range) = self.declared {
             return range;
         }
@@ -276,37 +350,36 @@ impl Pass<'_> {
         let mut left = self.waiting;
         while left != 0 {
             let mut r = lowest(left);
-            loop {
-                let readers = readers_among(&self.pending, left, r);
+            while self.read & bit(r) != 0 {
+                let readers = self.pending.readers_among(left, r);
                 if readers == 0 {
                     break;
                 }
                 r = lowest(readers);
             }
             left &= !bit(r);
-            if let Some((op, _)) = self.pending[r.index()] {
-                self.sunk_ops.push(op);
-            }
+            self.sunk_ops.push(self.pending.ops[r.index()]);
         }
-        let len = self.sunk_ops.len() as u32 - start;
+        let len = self.waiting.count_ones();
         let range = SunkRange { start, len };
         self.declared = Some(range);
         range
     }
 
     pub(super) fn pending(&self, r: Reg) -> Option<Op> {
-        self.pending[r.index()].map(|(op, _)| op)
+        (self.waiting & bit(r) != 0).then(|| self.pending.ops[r.index()])
     }
 
     /// The op with its pending sources absorbed, or run where that is not possible. Afterwards its
     /// sources mean physical registers.
     fn absorb(&mut self, op: Op) -> Op {
+        let sources = Operands::of(&op, self.fp_traps).sources;
         loop {
-            if sources(&op) & self.waiting == 0 {
+            if sources & self.waiting == 0 {
                 return op;
             }
             let (absorbed, done) = self.combine(op);
-            let left = sources(&op) & self.waiting & !done;
+            let left = sources & self.waiting & !done;
             if left == 0 {
                 return absorbed;
             }
@@ -315,77 +388,18 @@ impl Pass<'_> {
     }
 }
 
-/// The registers in `mask`, other than `r`, whose pending op reads `r` physically.
-fn readers_among(pending: &[Option<(Op, u32)>; 32], mask: u32, r: Reg) -> u32 {
-    let mut readers = 0;
-    let mut left = mask & !bit(r);
-    while left != 0 {
-        let q = lowest(left);
-        if pending[q.index()].is_some_and(|(_, reads)| reads & bit(r) != 0) {
-            readers |= bit(q);
-        }
-        left &= left - 1;
-    }
-    readers
-}
-
 /// The lowest register in a mask that is not empty.
 fn lowest(mask: u32) -> Reg {
     Reg(mask.trailing_zeros() as u8)
 }
 
-/// Ops that may be held back: pure, cheap, and worth it.
-fn may_wait(op: &Op) -> bool {
-    match *op {
-        Op::Const { .. } | Op::ShAdd { .. } | Op::Lea { .. } => true,
-        Op::Un { op, .. } => matches!(op, UnOp::Mov | UnOp::ZextW | UnOp::ZextH | UnOp::ZextB),
-        Op::Alu { op, w, .. } => op == AluOp::Add && w == Width::W64,
-        Op::AluImm { op, w, .. } => match op {
-            AluOp::Sll | AluOp::Srl | AluOp::Ror => true,
-            AluOp::Add => w == Width::W64,
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// Ops at which somebody may look at the registers.
-fn is_watched(op: &Op, fp_traps: bool) -> bool {
-    may_leave(op, fp_traps)
-        || matches!(op, Op::Call { regs, .. } if *regs != Regs::None)
-        || matches!(
-            op,
-            Op::Watched(_)
-                | Op::Amo { .. }
-                | Op::Lr { .. }
-                | Op::Sc { .. }
-                | Op::CboZero { .. }
-                | Op::CboTouch { .. }
-                | Op::Branch { .. }
-                | Op::BranchImm { .. }
-                | Op::Jump { .. }
-                | Op::JumpReg { .. }
-                | Op::Trap(_)
-                | Op::Poll { .. }
-        )
-}
-
-/// Ops at which the block may be left: by a fault, or for the interpreter by a badly boxed single
-/// or a floating-point flag that traps.
-fn may_leave(op: &Op, fp_traps: bool) -> bool {
-    match *op {
-        _ if fp_traps && op.may_raise() => true,
-        Op::Load { .. }
-        | Op::Store { .. }
-        | Op::StoreImm { .. }
-        | Op::FLoad { .. }
-        | Op::FStore { .. } => true,
-        Op::FAlu { fmt, .. }
-        | Op::FSqrt { fmt, .. }
-        | Op::FMa { fmt, .. }
-        | Op::FCmp { fmt, .. }
-        | Op::FToInt { fmt, .. } => fmt == Fmt::S,
-        Op::FCvt { fmt, .. } => fmt == Fmt::D,
-        _ => false,
-    }
+/// The registers in a mask.
+fn each(mut mask: u32) -> impl Iterator<Item = Reg> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let r = lowest(mask);
+            mask &= mask - 1;
+            r
+        })
+    })
 }
