@@ -5,13 +5,13 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::control::{Guest, LIMIT};
-use common::plugins::{address, plugin};
+use common::control::{Client, Guest, LIMIT};
+use common::plugins::{address, guest, plugin};
 use common::process::{self, End, Outcome};
 use common::{repository, scratch};
 use serde_json::json;
@@ -63,6 +63,15 @@ fn a_session_begins_with_the_capabilities() {
     let commands = client.execute("query-commands", json!({}));
     let commands = commands.as_array().expect("it is a list");
     assert!(commands.contains(&json!({ "name": "plugin-attach" })));
+    let page = fs::read_to_string(repository().join("docs/control.md"));
+    let page = page.expect("it is there");
+    for command in commands {
+        let name = command["name"].as_str().expect("it has one");
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "{name} is not described"
+        );
+    }
     let cpus = client.execute("query-cpus-fast", json!({}));
     assert_eq!(cpus[0]["thread-id"], guest.child.id());
     assert_eq!(cpus[1]["cpu-index"], 1);
@@ -318,6 +327,72 @@ fn without_a_socket_nobody_listens() {
             .starts_with("hartscope: no guest listens at ")
     );
     guest.end();
+}
+
+/// A guest counts its own threads.
+#[test]
+fn the_threads_of_the_socket_are_nobodys() {
+    for options in [&[][..], &["--no-control"], &["--no-control", "-d", "stall"]] {
+        let mut guest = Guest::of(guest("tasks"), options);
+        assert_eq!(guest.ask(), "3 3 3 3 3", "{options:?}");
+        guest.end();
+    }
+}
+
+#[test]
+fn dead_sockets_are_taken_away() {
+    let mut killed = Guest::start();
+    let socket = killed.socket();
+    killed.child.kill().expect("it runs");
+    killed.child.wait().expect("it is ours");
+    assert!(socket.exists());
+    // By who starts.
+    let mut next = killed.beside();
+    next.work();
+    next.connect().ready();
+    assert!(!socket.exists());
+    // By who asks for it.
+    drop(UnixListener::bind(&socket).expect("there is room"));
+    let outcome = killed.command("plugins", &[]);
+    let said = outcome.stderr_text();
+    assert!(said.contains("left the socket behind"), "{said}");
+    assert!(!socket.exists());
+    next.end();
+}
+
+/// Of those that find the same dead socket one listens there, and the others say that they do not.
+#[test]
+fn one_listens_at_a_name() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let socket = directory.path().join("socket");
+    for _ in 0..5 {
+        drop(UnixListener::bind(&socket).expect("there is room"));
+        let name = socket.to_str().expect("it is text");
+        let start = || Guest::of(guest("steps"), &["--control", name]);
+        let mut guests: Vec<Guest> = (0..4).map(|_| start()).collect();
+        let mut listening = Vec::new();
+        for mut guest in guests.drain(..) {
+            match guest.try_ask() {
+                Some(_) => listening.push(guest),
+                None => {
+                    let mut said = String::new();
+                    let stderr = guest.child.stderr.as_mut().expect("it is piped");
+                    stderr.read_to_string(&mut said).expect("it is text");
+                    let end = process::finish(&mut guest.child, LIMIT);
+                    assert_eq!(end, End::Exited(1), "{said}");
+                    assert!(said.contains(name) && said.lines().count() == 1, "{said}");
+                }
+            }
+        }
+        assert_eq!(listening.len(), 1);
+        let mut guest = listening.remove(0);
+        let mut client = Client::connect(&socket).ready();
+        let cpus = client.execute("query-cpus-fast", json!({}));
+        assert_eq!(cpus[0]["thread-id"], guest.child.id());
+        drop(guest.input.take());
+        assert_eq!(process::finish(&mut guest.child, LIMIT), End::Exited(7));
+        assert!(!socket.exists());
+    }
 }
 
 #[test]

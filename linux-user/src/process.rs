@@ -348,6 +348,11 @@ impl Process {
         threads
     }
 
+    /// Whether there is such a thread of the guest.
+    pub(crate) fn has_thread(&self, tid: i32) -> bool {
+        self.life().threads.contains_key(&tid)
+    }
+
     /// For one thread at a time, which is no guest's: whoever forks waits for what it does.
     pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> R {
         let own = Outside::default();

@@ -29,6 +29,8 @@ pub(super) enum Error {
     Target(String),
     #[error("no guest listens at {}: {error}", path.display())]
     Connect { path: PathBuf, error: io::Error },
+    #[error("no guest listens at {}: it is gone, and has left the socket behind", path.display())]
+    Dead { path: PathBuf },
     #[error("{} is no control socket: {what}", path.display())]
     NoQmp { path: PathBuf, what: String },
     #[error("the guest has not answered in time")]
@@ -145,9 +147,15 @@ impl Client {
                 stream.set_write_timeout(Some(PATIENCE))?;
                 Ok(stream)
             })
-            .map_err(|error| Error::Connect {
-                path: path.to_owned(),
-                error,
+            .map_err(|error| {
+                let path = path.to_owned();
+                match error.kind() {
+                    io::ErrorKind::ConnectionRefused => {
+                        address::remove_dead(&path);
+                        Error::Dead { path }
+                    }
+                    _ => Error::Connect { path, error },
+                }
             })?;
         let mut client = Client {
             input: BufReader::new(stream),

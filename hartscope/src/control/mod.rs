@@ -35,6 +35,8 @@ use plugin_rt::{PluginId, Runtime, Spec};
 
 use qmp::Event;
 
+/// How long the start waits for its turn to listen.
+const TURN: Duration = Duration::from_secs(2);
 /// How long the end of the process waits for the worker.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Stack of the server, which runs no plugin's code.
@@ -69,7 +71,6 @@ impl Wish {
 pub struct Control {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<worker::Job>,
-    path: PathBuf,
     /// The process that made it.
     owner: u32,
 }
@@ -91,7 +92,7 @@ enum Note {
     Event(Event),
     /// Whether this client has something to fetch when the guest has ended.
     Lingers(u64, bool),
-    /// The guest has ended. Nobody listens at the other end once clients have been told.
+    /// The guest has ended. Who waits is told when clients have been told, and the socket is gone.
     End(mpsc::Sender<()>),
 }
 
@@ -148,7 +149,7 @@ fn serve(
     let (jobs, orders) = mpsc::channel();
     let (tell, hear) = mpsc::channel();
     let server = {
-        let (shared, jobs, path) = (shared.clone(), jobs.clone(), path.clone());
+        let (shared, jobs) = (shared.clone(), jobs.clone());
         move || {
             block_signals(&[]);
             // SAFETY: only returns a number.
@@ -159,9 +160,18 @@ fn serve(
                 Ok(listener) => (Some(listener), Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            let _ = tell.send(result);
+            let is_wanted = tell.send(result).is_ok();
             if let Some(listener) = listener {
-                server::run(listener, &shared, &jobs);
+                let mut told = None;
+                if is_wanted {
+                    address::tidy(&path);
+                    told = server::run(&listener, &shared, &jobs);
+                }
+                // While it listens: from then on the name is others'.
+                let _ = fs::remove_file(&path);
+                if let Some(told) = told {
+                    let _ = told.send(());
+                }
             }
         }
     };
@@ -169,7 +179,8 @@ fn serve(
         .name("hartscope-ctl".into())
         .stack_size(SERVER_STACK)
         .spawn(server)?;
-    hear.recv().map_err(|_| io::ErrorKind::Other)??;
+    let no_turn = |_| io::Error::other("somebody keeps its directory locked");
+    hear.recv_timeout(TURN).map_err(no_turn)??;
     let worker = worker::Worker::new(shared.clone(), loaded);
     let work = move || {
         // Faults in a plugin's code are reported by their handlers, and who kicks is answered.
@@ -182,7 +193,6 @@ fn serve(
     Ok(Control {
         shared,
         jobs,
-        path,
         owner: process::id(),
     })
 }
@@ -200,10 +210,7 @@ impl Control {
         }
         let (done, wait) = mpsc::channel();
         self.shared.tell(Note::End(done));
-        if self.shared.remote.has_begun() {
-            let _ = wait.recv_timeout(server::LONGEST_END);
-        }
-        let _ = fs::remove_file(&self.path);
+        let _ = wait.recv_timeout(server::LONGEST_END);
     }
 }
 

@@ -5,8 +5,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -33,8 +33,12 @@ const LAST_FETCH: Duration = Duration::from_secs(2);
 /// The end takes no longer than this.
 pub const LONGEST_END: Duration = Duration::from_secs(3);
 
-/// Serves clients until the guest has ended.
-pub fn run(listener: UnixListener, shared: &Arc<Shared>, jobs: &Sender<Job>) {
+/// Serves clients until the guest has ended. Gives who waits for that.
+pub fn run(
+    listener: &UnixListener,
+    shared: &Arc<Shared>,
+    jobs: &Sender<Job>,
+) -> Option<Sender<()>> {
     let mut server = Server {
         listener,
         may_accept: true,
@@ -48,10 +52,11 @@ pub fn run(listener: UnixListener, shared: &Arc<Shared>, jobs: &Sender<Job>) {
     if catch_unwind(AssertUnwindSafe(|| server.serve())).is_err() {
         let _ = jobs.send(Job::Failed);
     }
+    server.ended.map(|end| end.told)
 }
 
-struct Server {
-    listener: UnixListener,
+struct Server<'a> {
+    listener: &'a UnixListener,
     /// There were descriptors for clients, the last time.
     may_accept: bool,
     sessions: Vec<Session>,
@@ -67,7 +72,7 @@ struct Server {
 struct End {
     at: Instant,
     /// Who waits until clients have been told.
-    told: mpsc::Sender<()>,
+    told: Sender<()>,
 }
 
 impl End {
@@ -81,7 +86,7 @@ impl End {
     }
 }
 
-impl Server {
+impl Server<'_> {
     fn serve(&mut self) {
         while !self.is_over() {
             let timeout = self.timeout();
@@ -97,9 +102,6 @@ impl Server {
             self.send();
         }
         self.sessions.clear();
-        if let Some(end) = self.ended.take() {
-            let _ = end.told.send(());
-        }
     }
 
     /// How long the guest's end still has to wait for clients; `None` while it has not ended.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ pub struct Guest {
     pub input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     pub program: PathBuf,
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Guest {
@@ -42,6 +43,15 @@ impl Guest {
     /// A program, which has perhaps not begun.
     pub fn of(program: PathBuf, options: &[&str]) -> Guest {
         let directory = tempfile::tempdir().expect("there is room");
+        Guest::in_directory(Arc::new(directory), program, options)
+    }
+
+    /// Another one of the same program, whose socket is next to this one's.
+    pub fn beside(&self) -> Guest {
+        Guest::in_directory(self.directory.clone(), self.program.clone(), &[])
+    }
+
+    fn in_directory(directory: Arc<TempDir>, program: PathBuf, options: &[&str]) -> Guest {
         let mut command = Command::new(HARTSCOPE);
         command
             .env("XDG_RUNTIME_DIR", directory.path())
@@ -62,11 +72,21 @@ impl Guest {
 
     /// Lets it take its thousand steps; gives how far the other thread has come.
     pub fn work(&mut self) -> u64 {
+        self.ask().parse().expect("it writes a number")
+    }
+
+    /// Gives it a byte, and takes the line that it writes.
+    pub fn ask(&mut self) -> String {
+        self.try_ask().expect("it writes a line")
+    }
+
+    /// The same, unless it has ended.
+    pub fn try_ask(&mut self) -> Option<String> {
         let input = self.input.as_mut().expect("it has not been ended");
-        input.write_all(b"x").expect("it reads");
+        input.write_all(b"x").ok()?;
         let mut line = String::new();
-        self.output.read_line(&mut line).expect("it writes");
-        line.trim().parse().expect("it writes a number")
+        let len = self.output.read_line(&mut line).expect("it is text");
+        (len != 0).then(|| line.trim().to_owned())
     }
 
     /// Where it listens.
@@ -163,7 +183,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn connect(socket: &Path) -> Client {
+    pub fn connect(socket: &Path) -> Client {
         let stream = UnixStream::connect(socket).expect("it listens");
         stream.set_read_timeout(Some(LIMIT)).expect("it can");
         let mut client = Client {

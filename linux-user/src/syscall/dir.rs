@@ -4,7 +4,7 @@ use super::arg::Arg::{
     self, At, Before, Fd, FileMode, Hex, In, InOut, Int, Lookup, Mode, Out, Path, Set, Size, Text,
 };
 use super::arg::{Len, bytes, opaque, special, text};
-use super::{Call, Ret, path};
+use super::{Call, Ret, path, tasks};
 use crate::strace::layouts::u16_at;
 use crate::strace::line::Line;
 use crate::strace::sets;
@@ -67,7 +67,7 @@ const ENTRIES: Arg = Out(special(Len::Arg(2), entries));
 
 /// The rows of this topic.
 pub(super) const CALLS: &[Call] = &[
-    Call::blocking(61, "getdents64", libc::SYS_getdents64, [Fd, ENTRIES, Size]),
+    Call::own(61, "getdents64", tasks::getdents64, [Fd, ENTRIES, Size]),
     Call::blocking(17, "getcwd", libc::SYS_getcwd, [Out(text(1)), Size]),
     Call::blocking(49, "chdir", libc::SYS_chdir, [Path]),
     Call::blocking(50, "fchdir", libc::SYS_fchdir, [Fd]),

@@ -28,6 +28,7 @@ mod sched;
 mod socket;
 mod stat;
 mod task;
+mod tasks;
 mod time;
 
 use crate::plugins::calls::{self, Request};

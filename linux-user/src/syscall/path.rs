@@ -7,7 +7,7 @@
 //!
 //! Everything else is the host's.
 
-use super::hwprobe;
+use super::{hwprobe, tasks};
 use crate::{Errno, Process};
 use std::ffi::{CString, OsStr};
 use std::fmt::Write;
@@ -68,7 +68,7 @@ pub(super) fn content(process: &Process, name: &Path) -> Option<Vec<u8>> {
         "maps" => Some(process.mm.proc_maps()),
         "cmdline" => Some(with_nuls(&process.options.args)),
         "environ" => Some(with_nuls(&process.options.env)),
-        _ => None,
+        _ => tasks::content(process, name),
     }
 }
 
@@ -82,7 +82,7 @@ fn with_nuls(words: &[std::ffi::OsString]) -> Vec<u8> {
 }
 
 /// The rest of a name that lies in this process's directory under `/proc`.
-fn own_proc_file(name: &Path) -> Option<&str> {
+pub(super) fn own_proc_file(name: &Path) -> Option<&str> {
     let (directory, rest) = name.to_str()?.strip_prefix("/proc/")?.split_once('/')?;
     let own = match directory {
         "self" | "thread-self" => true,
