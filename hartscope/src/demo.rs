@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 
 use crate::cli::DemoOptions;
-use crate::guest::{engine_backend, start};
+use crate::guest::start;
+use crate::session::engine_backend;
 use crate::{fail, print, report};
 
 static GUEST: &[u8] = include_bytes!("../demo/demo.elf");

@@ -9,6 +9,7 @@ mod plugin_check;
 mod plugins;
 mod profile;
 mod report;
+mod session;
 
 use std::ffi::OsString;
 use std::fmt::Display;

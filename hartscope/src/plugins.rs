@@ -8,9 +8,9 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, FromRawFd, RawFd};
 use std::sync::Arc;
 
-use plugin_rt::{Log, PluginId, Runtime, Spec, SpecError, Specs};
+use plugin_rt::{Log, PluginId, Runtime, Spec, SpecError, Specs, SystemInfo};
 
-use crate::cli::RunOptions;
+use crate::cli::EngineOptions;
 use crate::{fail, print};
 
 /// One more plugin, which is loaded first.
@@ -24,9 +24,15 @@ pub struct Loaded {
     pub plugins: Vec<(PluginId, Spec)>,
 }
 
-/// Loads the plugins. There is a runtime also if more may come later. The error is the exit status of a
+/// Loads the plugins. There is a runtime also if more may come later. `system` is about the machine, if the
+/// guest is one. The error is the exit status of a
 /// hartscope that is done, which has said why.
-pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Loaded>, i32> {
+pub fn load(
+    options: &EngineOptions,
+    may_come_later: bool,
+    system: Option<SystemInfo>,
+    log_fd: Option<RawFd>,
+) -> Result<Option<Loaded>, i32> {
     let specs =
         specs(env::var_os(ENVIRONMENT).as_deref(), options).map_err(|error| match error {
             SpecError::Help => print(&format!("{error}\n")),
@@ -35,7 +41,7 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Loaded
     for warning in specs.warnings() {
         fail(warning, 0);
     }
-    if specs.specs().is_empty() && !options.control.is_any() && options.profile.is_none() {
+    if specs.specs().is_empty() && !may_come_later {
         return Ok(None);
     }
     let log = PluginLog::new(options.log.plugin, log_fd).map_err(|error| {
@@ -45,7 +51,7 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Loaded
         )
     })?;
     let runtime = vcpu::start_plugins(plugin_rt::Config {
-        system: None,
+        system,
         log: Arc::new(log),
         check: options.check_plugins,
     });
@@ -60,7 +66,7 @@ pub fn load(options: &RunOptions, log_fd: Option<RawFd>) -> Result<Option<Loaded
 }
 
 /// What is to be loaded, in order.
-fn specs(environment: Option<&OsStr>, options: &RunOptions) -> Result<Specs, SpecError> {
+fn specs(environment: Option<&OsStr>, options: &EngineOptions) -> Result<Specs, SpecError> {
     let mut specs = Specs::default();
     let line = options.plugins.iter().map(|option| option.as_os_str());
     for option in environment.into_iter().chain(line) {

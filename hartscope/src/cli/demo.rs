@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::thread;
 
-use super::run::{Backend, parse_backend};
+use super::engine::{Backend, parse_backend};
 use super::{Command, OptionSpec, UsageError, describe, parse_options};
 
 /// The demo guest has room for this many harts.

@@ -13,6 +13,7 @@
 
 mod boot;
 mod demo;
+mod engine;
 mod merge_latency;
 mod plugin_check;
 mod profile;
@@ -25,9 +26,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 pub use demo::DemoOptions;
+pub use engine::{Backend, EngineOptions, LogFile};
 pub use merge_latency::MergeOptions;
 pub use profile::ProfileOptions;
-pub use run::{Backend, EnvEdit, LogFile, RunOptions};
+pub use run::{EnvEdit, RunOptions};
 pub use target::{Action, TargetOptions};
 
 /// What the user asked for.
@@ -77,15 +79,15 @@ struct Refused {
 }
 
 /// The options of a command line with their values, in its order, and the arguments behind them.
-type Parsed<Id> = (Vec<(&'static OptionSpec<Id>, OsString)>, VecDeque<OsString>);
+type Parsed<'a, Id> = (Vec<(&'a OptionSpec<Id>, OsString)>, VecDeque<OsString>);
 
 /// Reads options up to the first argument that is none.
-fn parse_options<Id>(
+fn parse_options<'a, Id>(
     command: &str,
-    specs: &'static [OptionSpec<Id>],
+    specs: &'a [OptionSpec<Id>],
     refused: &[Refused],
     args: impl Iterator<Item = OsString>,
-) -> Result<Parsed<Id>, UsageError> {
+) -> Result<Parsed<'a, Id>, UsageError> {
     let mut args: VecDeque<OsString> = args.collect();
     let mut found = Vec::new();
     while let Some(arg) = args.pop_front() {
@@ -243,7 +245,7 @@ mod tests {
             run_options("run --tb-size=2 -strace --L=/sysroot prog"),
             expected
         );
-        assert_eq!(expected.tb_size, Some(2 << 20));
+        assert_eq!(expected.engine.tb_size, Some(2 << 20));
         assert!(expected.strace);
     }
 
@@ -277,8 +279,8 @@ mod tests {
     fn plugins_keep_their_order_and_end_with_the_program() {
         let options =
             run_options("run -plugin a.so,x=1 --check-plugins --plugin=file=b.so -strace p");
-        assert_eq!(options.plugins, ["a.so,x=1", "file=b.so"]);
-        assert!(options.check_plugins);
+        assert_eq!(options.engine.plugins, ["a.so,x=1", "file=b.so"]);
+        assert!(options.engine.check_plugins);
         assert_eq!(options.kept_for_exec, ["--check-plugins", "--strace"]);
     }
 
