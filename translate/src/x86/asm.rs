@@ -1,8 +1,9 @@
 //! A thin layer over dynasm: instructions whose operands are chosen at run time.
 
-use dynasmrt::{AssemblyOffset, DynasmApi};
+use dynasmrt::DynasmApi;
 
 use super::regs::{Loc, RAX};
+use super::template::{self, Template};
 use crate::ops::Width;
 
 /// The code of a block under construction.
@@ -14,42 +15,10 @@ pub struct Asm {
     stored: Option<(i8, usize)>,
 }
 
-impl Extend<u8> for Asm {
-    #[inline]
-    fn extend<T: IntoIterator<Item = u8>>(&mut self, iter: T) {
-        self.code.extend(iter);
-    }
-}
-
-impl<'a> Extend<&'a u8> for Asm {
-    #[inline]
-    fn extend<T: IntoIterator<Item = &'a u8>>(&mut self, iter: T) {
-        self.code.extend(iter);
-    }
-}
-
-impl DynasmApi for Asm {
-    #[inline]
-    fn offset(&self) -> AssemblyOffset {
-        AssemblyOffset(self.code.len())
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.code.push(byte);
-    }
-
-    fn align(&mut self, alignment: usize, with: u8) {
-        while !self.code.len().is_multiple_of(alignment) {
-            self.code.push(with);
-        }
-    }
-}
-
 /// `dynasm!` for x86-64 into an [`Asm`].
 macro_rules! asm {
     ($asm:expr ; $($t:tt)*) => {
-        dynasmrt::dynasm!($asm ; .arch x64 ; $($t)*)
+        $asm.template(|template| dynasmrt::dynasm!(template ; .arch x64 ; $($t)*))
     };
 }
 pub(super) use asm;
@@ -113,7 +82,9 @@ pub struct Mem {
 /// How an instruction with a register (or opcode digit) and a memory operand is encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Enc {
-    pub opcode: &'static [u8],
+    pub opcode: u8,
+    /// The opcode is one of the second map, behind 0x0f.
+    pub second: bool,
     /// 64-bit operand.
     pub wide: bool,
     /// 16-bit operand.
@@ -124,12 +95,20 @@ pub struct Enc {
 
 impl Enc {
     /// With the default, 32-bit operand.
-    pub const fn new(opcode: &'static [u8]) -> Enc {
+    pub const fn new(opcode: u8) -> Enc {
         Enc {
             opcode,
+            second: false,
             wide: false,
             half: false,
             byte: false,
+        }
+    }
+
+    pub const fn second(self) -> Enc {
+        Enc {
+            second: true,
+            ..self
         }
     }
 
@@ -164,6 +143,12 @@ impl Asm {
     pub fn reusing(mut code: Vec<u8>) -> Asm {
         code.clear();
         Asm { code, stored: None }
+    }
+
+    /// Appends instructions.
+    #[inline(always)]
+    pub fn template(&mut self, write: impl FnOnce(&mut Template<'_>)) {
+        template::append(&mut self.code, write);
     }
 
     /// Where the next instruction goes. Somebody may jump there: nothing is known of registers.
@@ -215,87 +200,56 @@ impl Asm {
         let short = i8::try_from(imm).is_ok();
         let opcode = if short { 0x83 } else { 0x81 };
         let rex_w = if w == Width::W64 { 0x48 } else { 0x40 };
-        match d {
-            Loc::R(r) => {
-                let rex = rex_w | r >> 3;
-                if rex != 0x40 {
-                    self.code.push(rex);
+        self.template(|t| {
+            match d {
+                Loc::R(r) => {
+                    let rex = rex_w | r >> 3;
+                    t.byte_if(rex != 0x40, rex);
+                    t.push(opcode);
+                    t.push(0xc0 | digit << 3 | r & 7);
                 }
-                self.code
-                    .extend_from_slice(&[opcode, 0xc0 | digit << 3 | r & 7]);
-            }
-            Loc::M(m) => {
-                if rex_w != 0x40 {
-                    self.code.push(rex_w);
+                Loc::M(m) => {
+                    t.byte_if(rex_w != 0x40, rex_w);
+                    t.push(opcode);
+                    t.push(0x45 | digit << 3);
+                    t.push(m as u8);
                 }
-                self.code
-                    .extend_from_slice(&[opcode, 0x45 | digit << 3, m as u8]);
             }
-        }
-        if short {
-            self.code.push(imm as u8);
-        } else {
-            self.code.extend_from_slice(&imm.to_le_bytes());
-        }
+            t.word(imm.to_le_bytes(), if short { 1 } else { 4 });
+        });
     }
 
     /// `cmp dword [rbp + disp], 0`.
     pub fn cmp_zero_far(&mut self, disp: i32) {
-        self.code.extend_from_slice(&[0x83, 0xbd]);
-        self.code.extend_from_slice(&disp.to_le_bytes());
-        self.code.push(0);
+        self.template(|t| {
+            t.extend(&[0x83, 0xbd]);
+            t.push_i32(disp);
+            t.push(0);
+        });
     }
 
     /// An instruction on guest memory, `gs:[m]`. Written by hand where dynasm's encodings of
     /// operands chosen at run time are longer than they need to be; code size is what counts here.
     pub fn guest(&mut self, enc: Enc, reg: u8, m: Mem) {
-        self.code.push(0x65);
-        self.with_mem(enc, reg, m);
+        self.template(|t| {
+            t.push(0x65);
+            with_mem(t, enc, reg, m);
+        });
     }
 
     /// `lea d, [m]`.
     pub fn lea(&mut self, d: u8, m: Mem) {
-        self.with_mem(Enc::new(&[0x8d]).wide(), d, m);
+        self.template(|t| with_mem(t, Enc::new(0x8d).wide(), d, m));
     }
 
     /// `lea` of which only the low 32 bits count.
     pub fn lea32(&mut self, d: u8, m: Mem) {
-        self.with_mem(Enc::new(&[0x8d]), d, m);
+        self.template(|t| with_mem(t, Enc::new(0x8d), d, m));
     }
 
-    fn with_mem(&mut self, enc: Enc, reg: u8, m: Mem) {
-        if enc.half {
-            self.code.push(0x66);
-        }
-        let (base, index) = (m.base.unwrap_or(0), m.index.unwrap_or(0));
-        let rex =
-            0x40 | u8::from(enc.wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | (base >> 3);
-        if rex != 0x40 || (enc.byte && reg >= 4) {
-            self.code.push(rex);
-        }
-        self.code.extend_from_slice(enc.opcode);
-        let reg = (reg & 7) << 3;
-        // Without a base, mode 0 with base field 5 means a 32-bit displacement alone.
-        let short = i8::try_from(m.disp);
-        let mode = match (m.base, short) {
-            (None, _) => 0x00,
-            (Some(b), Ok(0)) if b & 7 != 5 => 0x00,
-            (Some(_), Ok(_)) => 0x40,
-            (Some(_), Err(_)) => 0x80,
-        };
-        let index_field = m.index.map_or(4 << 3, |i| m.scale << 6 | (i & 7) << 3);
-        match m.base {
-            Some(b) if m.index.is_none() && b & 7 != 4 => self.code.push(mode | reg | (b & 7)),
-            Some(b) => self
-                .code
-                .extend_from_slice(&[mode | reg | 4, index_field | (b & 7)]),
-            None => self.code.extend_from_slice(&[reg | 4, index_field | 5]),
-        }
-        match mode {
-            0x40 => self.code.push(m.disp as u8),
-            0x00 if m.base.is_some() => {}
-            _ => self.code.extend_from_slice(&m.disp.to_le_bytes()),
-        }
+    /// The immediate operand of the instruction so far.
+    pub fn imm(&mut self, value: i32, len: usize) {
+        self.template(|t| t.word(value.to_le_bytes(), len));
     }
 
     /// `test r, r`.
@@ -385,26 +339,24 @@ impl Asm {
     /// `setcc al; movzx d, al`. Keeps the flags.
     pub fn set(&mut self, cc: Cc, d: u8) {
         // setcc al = 0f 90+cc c0
-        self.code.extend_from_slice(&[0x0f, 0x90 + cc as u8, 0xc0]);
+        self.template(|t| t.extend(&[0x0f, 0x90 + cc as u8, 0xc0]));
         asm!(self; movzx Rd(d), al);
     }
 
     /// `jcc` with a 32-bit displacement to be fixed.
     pub fn jcc(&mut self, cc: Cc) -> Fixup {
-        self.code.extend_from_slice(&[0x0f, 0x80 + cc as u8]);
-        self.rel32()
+        self.template(|t| t.extend(&[0x0f, 0x80 + cc as u8, 0, 0, 0, 0]));
+        self.last_word()
     }
 
     /// `jmp` with a 32-bit displacement to be fixed.
     pub fn jmp(&mut self) -> Fixup {
-        self.code.push(0xe9);
-        self.rel32()
+        self.template(|t| t.extend(&[0xe9, 0, 0, 0, 0]));
+        self.last_word()
     }
 
-    fn rel32(&mut self) -> Fixup {
-        let at = self.code.len() as u32;
-        self.code.extend_from_slice(&[0; 4]);
-        Fixup(at)
+    fn last_word(&self) -> Fixup {
+        Fixup(self.code.len() as u32 - 4)
     }
 
     /// Makes `fixup` lead to here.
@@ -430,17 +382,61 @@ impl Asm {
 
     /// One nop of `n` bytes, 1–8.
     pub fn nop(&mut self, n: usize) {
-        const NOPS: [&[u8]; 9] = [
-            &[],
-            &[0x90],
-            &[0x66, 0x90],
-            &[0x0f, 0x1f, 0x00],
-            &[0x0f, 0x1f, 0x40, 0x00],
-            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
-            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
-            &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        const NOPS: [u64; 9] = [
+            0,
+            0x90,
+            0x90_66,
+            0x00_1f_0f,
+            0x00_40_1f_0f,
+            0x00_00_44_1f_0f,
+            0x00_00_44_1f_0f_66,
+            0x00_00_00_00_80_1f_0f,
+            0x00_00_00_00_00_84_1f_0f,
         ];
-        self.code.extend_from_slice(NOPS[n]);
+        self.template(|t| t.word(NOPS[n].to_le_bytes(), n));
     }
+}
+
+/// An instruction with a register (or opcode digit) and a memory operand. Few branches: what operands
+/// there are is hard to predict.
+#[inline(always)]
+fn with_mem(t: &mut Template<'_>, enc: Enc, reg: u8, m: Mem) {
+    let Mem {
+        base,
+        index,
+        scale,
+        disp,
+    } = m;
+    t.byte_if(enc.half, 0x66);
+    let (base_bit, index_bit) = (base.unwrap_or(0) >> 3, index.unwrap_or(0) >> 3);
+    let rex = 0x40 | u8::from(enc.wide) << 3 | (reg >> 3) << 2 | index_bit << 1 | base_bit;
+    t.byte_if((rex != 0x40) | (enc.byte & (reg >= 4)), rex);
+    t.byte_if(enc.second, 0x0f);
+    t.push(enc.opcode);
+    let reg = (reg & 7) << 3;
+    let Some(base) = base else {
+        // Mode 0 with base field 5 means a 32-bit displacement alone.
+        t.push(reg | 4);
+        t.push(index.map_or(4 << 3, |i| scale << 6 | (i & 7) << 3) | 5);
+        return t.push_i32(disp);
+    };
+    let base = base & 7;
+    let near = i8::try_from(disp).is_ok();
+    let none = (disp == 0) & (base != 5);
+    let (mode, disp_len) = match (none, near) {
+        (true, _) => (0x00, 0),
+        (false, true) => (0x40, 1),
+        (false, false) => (0x80, 4),
+    };
+    match index {
+        None => {
+            t.push(mode | reg | base);
+            t.byte_if(base == 4, 4 << 3 | 4);
+        }
+        Some(index) => {
+            t.push(mode | reg | 4);
+            t.push(scale << 6 | (index & 7) << 3 | base);
+        }
+    }
+    t.word(disp.to_le_bytes(), disp_len);
 }

@@ -70,13 +70,13 @@ impl Emission<'_> {
         self.load_point(&missed);
         let d = if rd.is_zero() { RAX } else { self.dest(rd) };
         let enc = match (size, signed) {
-            (Size::B1, false) => Enc::new(&[0x0f, 0xb6]),
-            (Size::B1, true) => Enc::new(&[0x0f, 0xbe]).wide(),
-            (Size::B2, false) => Enc::new(&[0x0f, 0xb7]),
-            (Size::B2, true) => Enc::new(&[0x0f, 0xbf]).wide(),
-            (Size::B4, false) => Enc::new(&[0x8b]),
-            (Size::B4, true) => Enc::new(&[0x63]).wide(),
-            (Size::B8, _) => Enc::new(&[0x8b]).wide(),
+            (Size::B1, false) => Enc::new(0xb6).second(),
+            (Size::B1, true) => Enc::new(0xbe).second().wide(),
+            (Size::B2, false) => Enc::new(0xb7).second(),
+            (Size::B2, true) => Enc::new(0xbf).second().wide(),
+            (Size::B4, false) => Enc::new(0x8b),
+            (Size::B4, true) => Enc::new(0x63).wide(),
+            (Size::B8, _) => Enc::new(0x8b).wide(),
         };
         self.a.guest(enc, d, m);
         self.finish(rd, d);
@@ -88,13 +88,13 @@ impl Emission<'_> {
         let (m, missed) = self.place(addr, size.bytes(), Wants::Store, op);
         self.fault_point();
         let (enc, bytes) = match size {
-            Size::B1 => (Enc::new(&[0xc6]), 1),
-            Size::B2 => (Enc::new(&[0xc7]).half(), 2),
-            Size::B4 => (Enc::new(&[0xc7]), 4),
-            Size::B8 => (Enc::new(&[0xc7]).wide(), 4),
+            Size::B1 => (Enc::new(0xc6), 1),
+            Size::B2 => (Enc::new(0xc7).half(), 2),
+            Size::B4 => (Enc::new(0xc7), 4),
+            Size::B8 => (Enc::new(0xc7).wide(), 4),
         };
         self.a.guest(enc, 0, m);
-        self.a.code.extend_from_slice(&value.to_le_bytes()[..bytes]);
+        self.a.imm(value, bytes);
         self.rejoin_missed(missed);
     }
 
@@ -113,10 +113,10 @@ impl Emission<'_> {
         let scratch = if m.base == Some(RAX) { RCX } else { RAX };
         let s = self.in_reg(rs, scratch);
         let enc = match size {
-            Size::B1 => Enc::new(&[0x88]).byte(),
-            Size::B2 => Enc::new(&[0x89]).half(),
-            Size::B4 => Enc::new(&[0x89]),
-            Size::B8 => Enc::new(&[0x89]).wide(),
+            Size::B1 => Enc::new(0x88).byte(),
+            Size::B2 => Enc::new(0x89).half(),
+            Size::B4 => Enc::new(0x89),
+            Size::B8 => Enc::new(0x89).wide(),
         };
         self.a.guest(enc, s, m);
         self.rejoin_missed(missed);
@@ -241,9 +241,9 @@ impl Emission<'_> {
     /// `lock op [p], s`.
     fn locked(&mut self, op: Bin, size: Size, p: u8, s: u8) {
         let enc = match op {
-            Bin::And => Enc::new(&[0x21]),
-            Bin::Or => Enc::new(&[0x09]),
-            _ => Enc::new(&[0x31]),
+            Bin::And => Enc::new(0x21),
+            Bin::Or => Enc::new(0x09),
+            _ => Enc::new(0x31),
         };
         let enc = if size == Size::B8 { enc.wide() } else { enc };
         let m = Mem {
@@ -253,7 +253,7 @@ impl Emission<'_> {
             disp: 0,
         };
         const LOCK: u8 = 0xf0;
-        self.a.code.push(LOCK);
+        self.a.template(|t| t.push(LOCK));
         self.a.guest(enc, s, m);
     }
 

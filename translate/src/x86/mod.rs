@@ -4,6 +4,7 @@
 //!
 //! * `regs`: which guest register lives where.
 //! * `asm`: instructions with operands chosen at run time, over dynasm.
+//! * `template`: where they are put together.
 //! * `emit`: the pass over the ops; hot code, then cold code.
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
 //! * `probe`: where a guest address is on the host.
@@ -34,6 +35,7 @@ mod nans;
 mod probe;
 mod regs;
 mod runtime;
+mod template;
 
 pub use nans::Nans;
 pub(crate) use regs::BIAS;
