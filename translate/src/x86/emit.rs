@@ -3,14 +3,13 @@
 use dynasmrt::DynasmApi;
 
 use super::asm::{Asm, Fixup, asm};
-use super::bytes;
 use super::control::PC;
-use super::lanes::{self, Literals};
+use super::lanes::Literals;
 use super::runtime::{
     EXIT_BLOCK, LEAVE_CHANGED, LEAVE_INTERPRET, LEAVE_STALE, STUB_EXIT, STUB_HELPER, stub_disp,
 };
 use super::{FaultPoint, HostCode, Nans, Site};
-use crate::ops::{AluOp, Block, ExitId, FReg, Fmt, Op, Reg, SunkRange};
+use crate::ops::{Block, ExitId, FAluOp, FReg, Fmt, Op, Reg, Size, SunkRange};
 
 /// Out-of-line code to come.
 pub(super) struct Cold {
@@ -75,16 +74,16 @@ pub(super) struct Emission<'a> {
     pub(super) pc: u64,
     /// What must run if the current op leaves the block by a fault.
     pub(super) sunk_here: SunkRange,
-    /// The ops to come, from the current one on.
-    pub(super) ahead: &'a [Op],
+    /// Index of the current op, and of the next one that has not been emitted with it. Both are at
+    /// the end in cold code.
+    pub(super) at: usize,
+    pub(super) next: usize,
     /// Floating-point registers known to hold a boxed single.
     pub(super) boxed: u32,
     /// Registers whose NaNs may not be canonical.
     pub(super) nans: Nans,
     /// Whether this superblock has looked for requests.
     pub(super) polled: bool,
-    /// Whether the current op has been emitted together with a look at the next one.
-    compared: bool,
     pub(super) colds: Vec<Cold>,
     pub(super) sites: Vec<Site>,
     faults: Vec<FaultPoint>,
@@ -97,7 +96,7 @@ pub(super) struct Emission<'a> {
     /// What `CpuState::context` is known to be.
     pub(super) context: Option<u32>,
     /// A branch over so many more ops.
-    skip: Option<(Fixup, u16)>,
+    pub(super) skip: Option<(Fixup, u16)>,
 }
 
 /// Size of the patchable slot at the indirect entry.
@@ -109,11 +108,11 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         block,
         pc: block.pc,
         sunk_here: SunkRange::EMPTY,
-        ahead: &block.ops,
+        at: 0,
+        next: 0,
         boxed: 0,
         nans: Nans::default(),
         polled: false,
-        compared: false,
         colds: std::mem::take(&mut buffers.colds),
         sites: std::mem::take(&mut out.sites),
         faults: std::mem::take(&mut out.faults),
@@ -162,52 +161,32 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     buffers.literals = e.literals;
 }
 
-/// The first op of the next instruction that has any, if the current one is over.
-fn next_insn(ops: &[Op]) -> Option<(u64, &Op, &[Op])> {
-    match ops {
-        [Op::Insn { .. }, Op::Insn { .. }, ..] => next_insn(&ops[1..]),
-        [Op::Insn { pc, .. }, op, rest @ ..] => Some((*pc, op, rest)),
-        _ => None,
-    }
-}
-
 impl Emission<'_> {
     fn hot(&mut self) {
-        let block = self.block;
-        let mut ops = block.ops.as_slice();
-        while let [op, rest @ ..] = ops {
-            self.ahead = ops;
-            ops = rest;
-            if self.skip.is_none()
-                && let Some((values, len)) = lanes::additions(self.ahead, block.lanes)
-            {
-                self.add_to_lanes(values);
-                ops = &self.ahead[len..];
-                continue;
-            }
-            if op.may_raise() && self.block.mode.fp_traps() {
-                self.fault_point();
-            }
-            // A comparison and a following branch on its result share the flags; a quotient and a
-            // remainder share the division.
-            if let Some((pc, next, rest)) = next_insn(rest)
-                && (self.compare_and_branch(op, next) || self.division_pair(op, next))
-            {
-                self.pc = pc;
-                ops = rest;
-            } else if let Some(run) = bytes::run(block, op, self.pc, rest, self.sunk_here) {
-                self.store_bytes(&run);
-                self.pc = run.pc;
-                ops = run.rest;
-            } else if !self.compared {
-                self.op(op);
-            }
-            self.compared = false;
-            self.end_skip(op);
-            if !matches!(op, Op::Sunk(_)) {
-                self.sunk_here = SunkRange::EMPTY;
+        let ops = &self.block.ops;
+        let mut at = 0;
+        while let Some(op) = ops.get(at) {
+            match *op {
+                Op::Insn { pc, .. } => {
+                    self.pc = pc;
+                    at += 1;
+                }
+                Op::Sunk(range) => {
+                    self.sunk_here = range;
+                    at += 1;
+                }
+                _ => {
+                    (self.at, self.next) = (at, at + 1);
+                    self.op(op);
+                    self.sunk_here = SunkRange::EMPTY;
+                    if self.skip.is_some() {
+                        self.end_skip(op);
+                    }
+                    at = self.next;
+                }
             }
         }
+        (self.at, self.next) = (at, at);
     }
 
     /// Ends a branch over ops of which `op` was the last.
@@ -225,36 +204,11 @@ impl Emission<'_> {
         };
     }
 
-    /// Emits a comparison that `branch` may depend on (then `compared`), and `branch` itself if it
-    /// does (then the result is true).
-    fn compare_and_branch(&mut self, op: &Op, branch: &Op) -> bool {
-        let (cc, rd) = match *op {
-            Op::FCmp {
-                op,
-                fmt,
-                quiet,
-                rd,
-                a,
-                b,
-            } if !rd.is_zero() => (self.f_cmp(op, fmt, quiet, rd, a, b), rd),
-            Op::Alu {
-                op: op @ (AluOp::Slt | AluOp::Sltu),
-                rd,
-                a,
-                b,
-                ..
-            } if !rd.is_zero() => (self.less(op, rd, a, b), rd),
-            Op::AluImm {
-                op: op @ (AluOp::Slt | AluOp::Sltu),
-                rd,
-                a,
-                imm,
-                ..
-            } if !rd.is_zero() => (self.less_imm(op, rd, a, imm), rd),
-            _ => return false,
-        };
-        self.compared = true;
-        self.fused_branch(cc, rd, branch)
+    /// What comes may raise a floating-point flag: says what is to be done where that traps.
+    fn raising(&mut self) {
+        if self.block.mode.fp_traps() {
+            self.fault_point();
+        }
     }
 
     pub(super) fn op(&mut self, op: &Op) {
@@ -266,14 +220,8 @@ impl Emission<'_> {
             | Op::AluImm { rd: Reg::ZERO, .. }
             | Op::ShAdd { rd: Reg::ZERO, .. }
             | Op::Lea { rd: Reg::ZERO, .. } => {}
-            Op::Insn { pc, .. } => self.pc = pc,
-            Op::Point(_) => {}
-            Op::Count { offset, value } => {
-                match lanes::additions(std::slice::from_ref(op), self.block.lanes) {
-                    Some((values, _)) => self.add_to_lanes(values),
-                    None => self.count(offset, value),
-                }
-            }
+            Op::Insn { .. } | Op::Sunk(_) | Op::Point(_) => {}
+            Op::Count { offset, value } => self.counts(op, offset, value),
             Op::SetCount { offset, value } => self.set_count(offset, value),
             Op::Guard(guard) => self.guard(self.block.guards[usize::from(guard)]),
             Op::Call { call, .. } => self.call(call),
@@ -287,7 +235,6 @@ impl Emission<'_> {
                 let fixup = self.unless_done();
                 self.skip = Some((fixup, ops));
             }
-            Op::Sunk(range) => self.sunk_here = range,
             Op::Const { rd, value } => self.constant(rd, value),
             Op::Un { op, w, rd, a } => self.un(op, w, rd, a),
             Op::Alu { op, w, rd, a, b } => self.alu(op, w, rd, a, b),
@@ -306,6 +253,11 @@ impl Emission<'_> {
                 size,
                 signed,
             } => self.load(rd, addr, size, signed),
+            Op::Store {
+                rs,
+                addr,
+                size: Size::B1,
+            } => self.byte_stores(op, rs, addr),
             Op::Store { rs, addr, size } => self.store(rs, addr, size),
             Op::StoreImm { value, addr, size } => self.store_imm(value, addr, size),
             Op::Amo {
@@ -333,8 +285,16 @@ impl Emission<'_> {
                 fd,
                 a,
                 b,
-            } => self.f_alu(op, fmt, rm, fd, a, b),
-            Op::FSqrt { fmt, rm, fd, a } => self.f_sqrt(fmt, rm, fd, a),
+            } => {
+                if !matches!(op, FAluOp::Sgnj | FAluOp::Sgnjn | FAluOp::Sgnjx) {
+                    self.raising();
+                }
+                self.f_alu(op, fmt, rm, fd, a, b);
+            }
+            Op::FSqrt { fmt, rm, fd, a } => {
+                self.raising();
+                self.f_sqrt(fmt, rm, fd, a);
+            }
             Op::FMa {
                 op,
                 fmt,
@@ -343,7 +303,10 @@ impl Emission<'_> {
                 a,
                 b,
                 c,
-            } => self.f_ma(op, fmt, rm, fd, a, b, c),
+            } => {
+                self.raising();
+                self.f_ma(op, fmt, rm, fd, a, b, c);
+            }
             Op::FCmp {
                 op,
                 fmt,
@@ -352,17 +315,30 @@ impl Emission<'_> {
                 a,
                 b,
             } => {
-                self.f_cmp(op, fmt, quiet, rd, a, b);
+                if !quiet {
+                    self.raising();
+                }
+                let cc = self.f_cmp(op, fmt, quiet, rd, a, b);
+                self.branch_after(cc, rd);
             }
-            Op::FToInt { fmt, to, rm, rd, a } => self.f_to_int(fmt, to, rm, rd, a),
+            Op::FToInt { fmt, to, rm, rd, a } => {
+                self.raising();
+                self.f_to_int(fmt, to, rm, rd, a);
+            }
             Op::IntToF {
                 fmt,
                 from,
                 rm,
                 fd,
                 a,
-            } => self.int_to_f(fmt, from, rm, fd, a),
-            Op::FCvt { fmt, rm, fd, a } => self.f_cvt(fmt, rm, fd, a),
+            } => {
+                self.raising();
+                self.int_to_f(fmt, from, rm, fd, a);
+            }
+            Op::FCvt { fmt, rm, fd, a } => {
+                self.raising();
+                self.f_cvt(fmt, rm, fd, a);
+            }
             Op::FMvToX { fmt, rd, a } => self.f_to_x(fmt, rd, a),
             Op::FMvFromX { fmt, fd, a } => self.f_from_x(fmt, fd, a),
             Op::FlagsRead { rd } => self.flags_read(rd),

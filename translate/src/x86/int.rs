@@ -118,7 +118,8 @@ impl Emission<'_> {
             AluOp::Sub => self.sub(w, rd, ra, rb),
             AluOp::Sll | AluOp::Srl | AluOp::Sra => self.shift(op, w, rd, ra, rb),
             AluOp::Slt | AluOp::Sltu => {
-                self.less(op, rd, ra, rb);
+                let cc = self.less(op, rd, ra, rb);
+                self.branch_after(cc, rd);
             }
             AluOp::Mul => self.mul(w, rd, ra, rb),
             AluOp::Mulh | AluOp::Mulhu => self.mul_high(op, rd, ra, rb),
@@ -130,7 +131,7 @@ impl Emission<'_> {
                     a: ra,
                     b: rb,
                 };
-                self.divide(&op, None);
+                self.division(&op);
             }
             AluOp::Andn => {
                 let d = self.dest(rd);
@@ -394,8 +395,8 @@ impl Emission<'_> {
             AluOp::Or => Bin::Or,
             AluOp::Xor => Bin::Xor,
             AluOp::Slt | AluOp::Sltu => {
-                self.less_imm(op, rd, ra, imm);
-                return;
+                let cc = self.less_imm(op, rd, ra, imm);
+                return self.branch_after(cc, rd);
             }
             AluOp::Sll | AluOp::Srl | AluOp::Sra | AluOp::Ror => {
                 return self.shift_imm(op, w, rd, ra, imm);

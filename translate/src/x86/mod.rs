@@ -6,6 +6,7 @@
 //! * `asm`: instructions with operands chosen at run time, over dynasm.
 //! * `template`: where they are put together.
 //! * `emit`: the pass over the ops; hot code, then cold code.
+//! * `ahead`: ops that are emitted together.
 //! * `int`, `div`, `float`, `mem`, `control`: the ops by kind.
 //! * `probe`: where a guest address is on the host.
 //! * `lanes`: counters in a vector register.
@@ -19,6 +20,7 @@
     reason = "dynasm converts what is of the right type already"
 )]
 
+mod ahead;
 mod asm;
 mod boxes;
 mod bytes;
