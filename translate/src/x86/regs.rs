@@ -60,21 +60,6 @@ pub const PINNED_F: [(u8, u8); 12] = [
     (0, 14),
 ];
 
-const UNPINNED: u8 = 0xff;
-
-const fn host_map<const N: usize>(pins: &[(u8, u8); N]) -> [u8; 32] {
-    let mut map = [UNPINNED; 32];
-    let mut i = 0;
-    while i < N {
-        map[pins[i].0 as usize] = pins[i].1;
-        i += 1;
-    }
-    map
-}
-
-const HOST: [u8; 32] = host_map(&PINNED);
-const HOST_F: [u8; 32] = host_map(&PINNED_F);
-
 /// Where an integer register lives: a host register, or a slot at a displacement from `rbp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loc {
@@ -108,28 +93,56 @@ pub const fn disp(offset: usize) -> i32 {
 const X_DISP: i32 = disp(offset_of!(CpuState, x));
 const _: () = assert!(X_DISP >= -128 && X_DISP + 8 * 31 <= 127);
 
+const F_DISP: i32 = disp(offset_of!(CpuState, f));
+
+const LOCS: [Loc; 32] = {
+    let mut locs = [Loc::M(0); 32];
+    let mut i = 0;
+    while i < locs.len() {
+        locs[i] = slot(Reg(i as u8));
+        i += 1;
+    }
+    i = 0;
+    while i < PINNED.len() {
+        locs[PINNED[i].0 as usize] = Loc::R(PINNED[i].1);
+        i += 1;
+    }
+    locs
+};
+
+const F_LOCS: [FLoc; 32] = {
+    let mut locs = [FLoc::M(0); 32];
+    let mut i = 0;
+    while i < locs.len() {
+        locs[i] = FLoc::M(slot_f(FReg(i as u8)));
+        i += 1;
+    }
+    i = 0;
+    while i < PINNED_F.len() {
+        locs[PINNED_F[i].0 as usize] = FLoc::R(PINNED_F[i].1);
+        i += 1;
+    }
+    locs
+};
+
 /// The slot of an integer register, pinned or not.
-pub fn slot(r: Reg) -> Loc {
-    Loc::M((X_DISP + 8 * r.index() as i32) as i8)
+pub const fn slot(r: Reg) -> Loc {
+    Loc::M((X_DISP + 8 * r.0 as i32) as i8)
 }
 
 /// Where an integer register lives. `x0` is the zero in its slot.
+#[inline(always)]
 pub fn loc(r: Reg) -> Loc {
-    match HOST[r.index()] {
-        UNPINNED => slot(r),
-        host => Loc::R(host),
-    }
+    LOCS[r.index()]
 }
 
 /// Displacement of the slot of a floating-point register, pinned or not.
-pub fn slot_f(r: FReg) -> i32 {
-    disp(offset_of!(CpuState, f) + 8 * r.index())
+pub const fn slot_f(r: FReg) -> i32 {
+    F_DISP + 8 * r.0 as i32
 }
 
 /// Where a floating-point register lives.
+#[inline(always)]
 pub fn loc_f(r: FReg) -> FLoc {
-    match HOST_F[r.index()] {
-        UNPINNED => FLoc::M(slot_f(r)),
-        host => FLoc::R(host),
-    }
+    F_LOCS[r.index()]
 }
