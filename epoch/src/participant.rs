@@ -4,9 +4,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::domain::Domain;
-use crate::ordering;
 use crate::slots::{OFFLINE, Slot};
 use crate::sync::atomic::{Ordering::Relaxed, fence};
+use crate::{ordering, step};
 
 /// A thread's membership in a [`Domain`]. Starts offline; dropping it ends the membership.
 pub struct Participant {
@@ -64,9 +64,12 @@ impl Participant {
         self.seen = self.domain.generation().load(Relaxed);
         // Release: pairs with the scan's Acquire. The scan may read this value and free what this
         // slot's former owner was reading before it left.
-        self.slot().seen.store(
-            self.seen,
-            ordering!(Release, "participant.online" => "slot_reuse"),
+        step!(
+            "participant.online.seen" => "vcpu_appears_meanwhile, idle_and_back",
+            self.slot().seen.store(
+                self.seen,
+                ordering!(Release, "participant.online" => "slot_reuse"),
+            )
         );
         // Pairs with the fence before the drainer's scan: either that scan sees this participant
         // online, or the loads after this fence see the object unreachable.

@@ -118,6 +118,60 @@ fn plugins_come_and_go_and_count_exactly() {
     guest.end();
 }
 
+/// While one thread of the guest never rests and the other is blocked in a host call: two plugins
+/// count the same, one of them is reset again and again, and the other misses nothing.
+#[test]
+fn a_plugin_that_is_reset_counts_from_zero_and_the_others_go_on() {
+    const RESETS: usize = 5;
+    let mut guest = Guest::start();
+    let at = format!("at={:#x}", address(&guest.program, "step"));
+    // Of the same file, both would be one library.
+    let libraries = ["reset.so", "stays.so"].map(|name| guest.file(name));
+    let mut client = guest.connect().ready();
+    for library in &libraries {
+        fs::copy(plugin("hits", 4), library).expect("there is room");
+        client.execute("plugin-attach", json!({ "file": library, "args": [at] }));
+    }
+    for _ in 0..RESETS {
+        guest.work();
+        assert_eq!(
+            client.execute("plugin-reset", json!({ "id": 1 })),
+            json!({})
+        );
+        let reset = client.event("PLUGIN_RESET");
+        assert_eq!(reset, json!({ "id": 1, "file": libraries[0] }));
+        let plugins = client.execute("query-plugins", json!({}));
+        assert_eq!(
+            (&plugins[0]["id"], &plugins[1]["id"]),
+            (&json!(1), &json!(2))
+        );
+        assert_eq!(plugins[0]["state"], "live");
+    }
+    guest.work();
+    for id in [1, 2] {
+        client.execute("plugin-detach", json!({ "id": id }));
+        assert_eq!(client.event("PLUGIN_DETACHED")["id"], id);
+    }
+    let log = guest.log();
+    let hits: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split(" blocks").next())
+        .collect();
+    let all = 1000 * (RESETS + 1);
+    assert_eq!(hits[..=RESETS], ["hits 1000 1000"; RESETS + 1], "{log}");
+    assert_eq!(hits[RESETS + 1..], [format!("hits {all} {all}")], "{log}");
+    // What has been closed and what is gone.
+    fs::remove_file(&libraries[0]).expect("it is there");
+    let again = json!({ "file": libraries[1], "args": [at] });
+    let id = client.execute("plugin-attach", again)["id"].take();
+    fs::remove_file(&libraries[1]).expect("it is there");
+    let reset = format!(r#"{{"execute":"plugin-reset","arguments":{{"id":{id}}}}}"#);
+    assert_eq!(client.refusal(&reset), "GenericError");
+    assert_eq!(client.event("PLUGIN_DETACHED")["id"], id);
+    assert_eq!(client.refusal(&reset), "DeviceNotFound");
+    guest.end();
+}
+
 #[test]
 fn attaching_and_detaching_wait_for_nobody() {
     let mut guest = Guest::of(common::plugins::guest("crowd"), &[]);

@@ -22,6 +22,8 @@ pub trait BuiltIn: Send + Sync {
     /// A plain block is about to be translated. Several vCPUs may ask at the same time; each is
     /// online, so this must not wait for what another vCPU does.
     fn translated(&self, block: &mut Shown<'_>);
+    /// It has been reset: the last call of before has returned, and the next has not begun.
+    fn begins_anew(&self) {}
 }
 
 /// A plain block that is being shown.
@@ -44,7 +46,7 @@ pub(crate) enum Code {
     /// A file.
     Library(#[expect(dead_code, reason = "closed when dropped")] Library),
     /// This program.
-    BuiltIn(#[expect(dead_code, reason = "dropped with the subscription")] Own),
+    BuiltIn(Own),
 }
 
 impl From<Library> for Code {
@@ -68,6 +70,10 @@ impl Own {
 
     pub(crate) fn name(&self) -> &str {
         self.0.name()
+    }
+
+    pub(crate) fn begins_anew(&self) {
+        self.0.begins_anew();
     }
 
     /// What it is subscribed with; good while `self` lives.

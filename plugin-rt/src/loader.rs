@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-use crate::plugin::{Arguments, Interface, PluginId, VERSIONS};
+use crate::lifecycle::Refused;
+use crate::plugin::{Interface, Plugin, PluginId, VERSIONS};
 use crate::rfc2018;
 use crate::runtime::SystemInfo;
+use crate::spec::Spec;
 
 /// Why a plugin was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,26 @@ pub struct LoadError {
     pub path: PathBuf,
     /// What is the matter.
     pub reason: Reason,
+}
+
+impl LoadError {
+    pub(crate) fn of(spec: &Spec, reason: Reason) -> LoadError {
+        LoadError {
+            path: PathBuf::from(&spec.path),
+            reason,
+        }
+    }
+}
+
+/// Why a plugin that was reset has not begun anew.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReset {
+    /// It was not for the caller to say.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It could not be loaded again, and is gone.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// What is the matter with a plugin.
@@ -146,13 +168,8 @@ fn version_of(library: &Library) -> Result<i32, Reason> {
 
 impl Begin {
     /// Lets the plugin begin, whose library is open; gives what speaks against it.
-    pub(crate) fn run(
-        self,
-        id: PluginId,
-        info: &Info,
-        arguments: &Arguments,
-        texts: &[OsString],
-    ) -> Result<(), Reason> {
+    pub(crate) fn run(self, plugin: &Plugin, info: &Info) -> Result<(), Reason> {
+        let (id, arguments) = (plugin.id(), plugin.arguments());
         match self {
             Begin::Install(install) => {
                 // SAFETY: by the interface; the information lives during the call, the arguments as
@@ -162,7 +179,7 @@ impl Begin {
                     code => Err(Reason::Install { code, id }),
                 }
             }
-            Begin::Init(functions) => match functions.init(texts) {
+            Begin::Init(functions) => match functions.init(&plugin.spec().arguments) {
                 true => Ok(()),
                 false => Err(Reason::Init { id }),
             },

@@ -1,6 +1,6 @@
 //! One loaded plugin.
 
-use std::ffi::{CString, OsStr, OsString, c_char};
+use std::ffi::{CString, OsString, c_char};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use epoch::sync::Mutex;
 
 use crate::rfc2018;
 use crate::runtime::Runtime;
+use crate::spec::Spec;
 use crate::timing::{Stub, Times, Timing};
 
 /// Names a plugin to itself and to the runtime; never 0, never given twice.
@@ -25,7 +26,7 @@ pub const VERSIONS: std::ops::RangeInclusive<i32> = 2..=7;
 pub struct Plugin {
     id: PluginId,
     slot: u16,
-    path: OsString,
+    spec: Spec,
     interface: Interface,
     arguments: Arguments,
     lists_registers: AtomicBool,
@@ -48,20 +49,20 @@ impl Plugin {
     pub(crate) fn new(
         id: PluginId,
         slot: u16,
-        path: &OsStr,
+        spec: Spec,
         interface: Interface,
-        arguments: Arguments,
         timing: &Timing,
     ) -> Plugin {
-        let name = Path::new(path).file_name().unwrap_or(path);
+        let name = Path::new(&spec.path).file_name().unwrap_or(&spec.path);
+        let times = timing.of(name.to_string_lossy().into_owned());
         Plugin {
             id,
             slot,
-            path: path.to_owned(),
+            arguments: Arguments::new(&spec.arguments),
+            spec,
             interface,
-            arguments,
             lists_registers: AtomicBool::new(false),
-            times: timing.of(name.to_string_lossy().into_owned()),
+            times,
             stubs: Mutex::default(),
         }
     }
@@ -92,14 +93,19 @@ impl Plugin {
         }
     }
 
+    /// What it was loaded by.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     /// The path that it was loaded by.
     pub fn path(&self) -> &Path {
-        Path::new(&self.path)
+        Path::new(&self.spec.path)
     }
 
     /// How messages call it: the file's name.
     pub fn name(&self) -> impl fmt::Display + '_ {
-        self.path().file_name().unwrap_or(&self.path).display()
+        self.path().file_name().unwrap_or(&self.spec.path).display()
     }
 
     /// Where it is kept how long its callbacks take.

@@ -8,11 +8,12 @@
 
 use std::sync::Arc;
 
+use epoch::step;
 use tb_cache::SetId;
 
 use crate::builtin::Code;
 use crate::callbacks::{Callbacks, List, Simple, Subscriber, TbTrans};
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Phase, Refused};
 use crate::plugin::{Plugin, PluginId};
 use crate::published::Published;
 use crate::sets::{Member, Sets};
@@ -53,12 +54,19 @@ impl Entry {
 }
 
 /// What is called when a plugin's last callback has returned.
-#[derive(Clone, Copy, Default)]
 pub(crate) struct Ending {
     /// It was subscribed to `flush`: its blocks are gone.
     pub(crate) flush: Option<Simple>,
-    /// It wants to know.
-    pub(crate) completion: Option<Simple>,
+    /// Who wants to know.
+    pub(crate) completion: Completion,
+}
+
+/// Who has asked for an ending, and is told of it.
+pub(crate) enum Completion {
+    /// The plugin. After a reset it goes on by itself.
+    Plugin(Option<Simple>),
+    /// Somebody else, who lets it install itself anew after a reset.
+    Other(Box<dyn FnOnce() + Send>),
 }
 
 /// Which of its two endings a plugin waits for.
@@ -82,6 +90,12 @@ pub(crate) struct Registry {
 /// No plugin has this id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unknown;
+
+impl From<Unknown> for Refused {
+    fn from(_: Unknown) -> Refused {
+        Refused::Unknown
+    }
+}
 
 impl Registry {
     pub(crate) fn new() -> Registry {
@@ -152,7 +166,10 @@ impl Registry {
         if let Ok(entry) = self.entry(id) {
             entry.phase.installed();
         }
-        let flip = self.publish(Flip::new(Change::Attach, Some(id)), to);
+        let flip = step!(
+            "registry.installed.publish" => "another_is_added, reset_beside_an_attach",
+            self.publish(Flip::new(Change::Attach, Some(id)), to)
+        );
         self.last_attach = Some(Record {
             plugin: id,
             vcpus,
@@ -239,30 +256,39 @@ impl Registry {
         Ok(is_loading)
     }
 
-    /// Ends all subscriptions of a plugin that wants to begin anew or to end; gives whether the
-    /// request is granted. If so, [`Registry::ending`] is due after a grace period.
+    /// Ends all subscriptions of a plugin that is to begin anew or to end. If that is granted,
+    /// [`Registry::ending`] is due after a grace period.
     pub(crate) fn end(
         &mut self,
         id: PluginId,
         request: Request,
-        completion: Option<Simple>,
+        completion: Completion,
         to: &Published<Snapshot>,
-    ) -> Result<bool, Unknown> {
+    ) -> Result<(), Refused> {
         let flush = self.callbacks.flush.get(id);
         let entry = self.entry(id)?;
         let ending = Some(Ending { flush, completion });
         match request {
-            Request::Reset if entry.phase.reset() => entry.reset = ending,
-            Request::Uninstall if entry.phase.uninstall() => entry.uninstall = ending,
-            _ => return Ok(false),
+            Request::Reset => {
+                entry.phase.reset()?;
+                entry.reset = ending;
+            }
+            Request::Uninstall => {
+                entry.phase.uninstall()?;
+                entry.uninstall = ending;
+            }
         }
         let old = entry.member();
         entry.generation += 1;
         entry.instruments = false;
         self.dead.extend(self.sets.forget(old));
         self.callbacks.forget(id);
-        self.publish(Flip::new(Change::Detach, None), to);
-        Ok(true)
+        // Before the grace period: from now on nobody else finds it.
+        step!(
+            "registry.end.publish" => "added_called_uninstalled, reset_beside_an_attach",
+            self.publish(Flip::new(Change::Detach, None), to)
+        );
+        Ok(())
     }
 
     /// Ends the subscribers that are built in.
@@ -272,21 +298,44 @@ impl Registry {
         let ids: Vec<PluginId> = built_in.map(|entry| entry.plugin.id()).collect();
         for id in ids {
             // One that is ending already goes on with that.
-            let _ = self.end(id, Request::Uninstall, None, to);
+            let _ = self.end(id, Request::Uninstall, Completion::Plugin(None), to);
         }
     }
 
-    /// What is to be called now that the last callback has returned; given once. After a reset the
-    /// plugin may subscribe again.
+    /// What is to be called now that the last callback has returned; given once. A plugin that has
+    /// reset itself may subscribe again.
     pub(crate) fn ending(&mut self, id: PluginId, request: Request) -> Option<Ending> {
         let entry = self.entry(id).ok()?;
         match request {
             Request::Reset => {
                 let ending = entry.reset.take()?;
-                entry.phase.reset_is_over();
+                if let Completion::Plugin(_) = ending.completion {
+                    entry.phase.reset_is_over();
+                }
                 Some(ending)
             }
             Request::Uninstall => entry.uninstall.take(),
+        }
+    }
+
+    /// A plugin that somebody else has reset, and whose last callback has returned, is to install
+    /// itself anew. Gives its code of before.
+    pub(crate) fn installs_anew(&mut self, id: PluginId) -> Result<(Arc<Plugin>, Code), Refused> {
+        let entry = self.entry(id)?;
+        if entry.reset.is_some() {
+            return Err(Refused::Resetting);
+        }
+        entry.phase.install_anew()?;
+        // A plugin that has code is resetting; one that is closed is gone.
+        let code = entry.code.take().ok_or(Refused::Ending)?;
+        Ok((Arc::clone(&entry.plugin), code))
+    }
+
+    /// The code that a plugin begins anew with.
+    pub(crate) fn has_code_again(&mut self, plugin: Arc<Plugin>, code: Code) {
+        if let Ok(entry) = self.entry(plugin.id()) {
+            entry.plugin = plugin;
+            entry.code = Some(code);
         }
     }
 
@@ -301,18 +350,25 @@ impl Registry {
         self.entries.retain(|entry| entry.plugin.id() != id);
     }
 
+    /// In the child of a fork: who is not a plugin and wants to be told of the end of a reset is in
+    /// the parent.
+    pub(crate) fn leave_to_parent(&mut self) {
+        let other = |ending: &mut Ending| matches!(ending.completion, Completion::Other(_));
+        for entry in &mut self.entries {
+            // Leaked: what it owns may have been in use by another thread at the fork.
+            std::mem::forget(entry.reset.take_if(other));
+        }
+    }
+
     /// The requests whose ends are still to come, in the order in which they were made.
     pub(crate) fn pending(&self) -> Vec<(PluginId, Request)> {
-        let entries = self.entries.iter();
-        entries
-            .flat_map(|entry| {
-                let id = entry.plugin.id();
-                let reset = entry.reset.map(|_| (id, Request::Reset));
-                reset
-                    .into_iter()
-                    .chain(entry.uninstall.map(|_| (id, Request::Uninstall)))
-            })
-            .collect()
+        let pending = self.entries.iter().flat_map(|entry| {
+            let reset = entry.reset.as_ref().map(|_| Request::Reset);
+            let uninstall = entry.uninstall.as_ref().map(|_| Request::Uninstall);
+            let requests = reset.into_iter().chain(uninstall);
+            requests.map(|request| (entry.plugin.id(), request))
+        });
+        pending.collect()
     }
 
     /// Ends all subscriptions but those to the end of the program, which it gives.

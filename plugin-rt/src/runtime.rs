@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use epoch::sync::{Mutex, MutexGuard};
-use epoch::{Domain, Participant};
+use epoch::{Domain, Participant, step};
 use scoreboard::Areas;
 use tb_cache::SetId;
 
@@ -21,11 +20,12 @@ use crate::callbacks::{Callback, Callbacks, List, Simple};
 use crate::called;
 use crate::current;
 use crate::guest::{Guest, Log};
-use crate::loader::{Candidate, Info, LoadError, Reason};
+use crate::lifecycle::Refused;
+use crate::loader::{Begin, Candidate, Info, LoadError, NotReset, Reason};
 use crate::misuse::Named;
-use crate::plugin::{Arguments, Plugin, PluginId};
+use crate::plugin::{Plugin, PluginId};
 use crate::published::{Published, Reader};
-use crate::registry::{Registry, Request, Snapshot, Unknown};
+use crate::registry::{Completion, Registry, Request, Snapshot, Unknown};
 use crate::skew::Attach;
 use crate::spec::Spec;
 use crate::table::{MAX_PLUGINS, Table};
@@ -190,55 +190,53 @@ impl Runtime {
     /// each vCPU that passes a quiescent point. In a program that runs already, one that will not
     /// install itself is gone again; before that it stays, to be told of the end.
     pub fn load(&self, spec: &Spec) -> Result<PluginId, LoadError> {
-        let refused = |reason| LoadError {
-            path: PathBuf::from(&spec.path),
-            reason,
-        };
+        let refused = |reason| LoadError::of(spec, reason);
         let candidate = Candidate::open(&spec.path).map_err(refused)?;
-        let (interface, begin) = (candidate.interface, candidate.begin);
-        let arguments = Arguments::new(&spec.arguments);
-        let make = |id, slot| Plugin::new(id, slot, &spec.path, interface, arguments, &self.timing);
+        let interface = candidate.interface;
+        let make = |id, slot| Plugin::new(id, slot, spec.clone(), interface, &self.timing);
         let plugin = self
             .enter(make, candidate.library.into())
             .map_err(refused)?;
         let id = plugin.id();
-        let info = Info::new(self.config.system);
-        let begun = self.visit(|| {
-            context::run_own(plugin.slot(), Kind::Install, || {
-                begin.run(id, &info, plugin.arguments(), &spec.arguments)
-            })
-        });
-        let mut registry = self.registry.lock();
-        if let Err(reason) = begun {
-            registry.install_failed(id);
-            drop(registry);
+        self.install(&plugin, candidate.begin).map_err(|reason| {
             if self.runs() {
-                self.uninstall(id);
+                // Not by anybody else: it has only now become known.
+                let _ = self.uninstall(id);
             }
-            return Err(refused(reason));
+            refused(reason)
+        })?;
+        Ok(id)
+    }
+
+    /// Lets a plugin install itself; from then on it counts.
+    fn install(&self, plugin: &Plugin, begin: Begin) -> Result<(), Reason> {
+        let id = plugin.id();
+        let info = Info::new(self.config.system);
+        let begun = self
+            .visit(|| context::run_own(plugin.slot(), Kind::Install, || begin.run(plugin, &info)));
+        let mut registry = self.registry.lock();
+        if begun.is_err() {
+            registry.install_failed(id);
+            return begun;
         }
         if let Some(functions) = plugin.rfc2018() {
             registry.subscribes_to_blocks(id, functions.subscription());
         }
         self.goes_live(registry, id);
-        Ok(id)
+        Ok(())
     }
 
     /// Shows all blocks to a built-in subscriber from now on.
     pub fn add(&self, built_in: Arc<dyn BuiltIn>) -> Result<PluginId, LoadError> {
         let own = Own::new(built_in);
-        let (name, subscription) = (OsString::from(own.name()), own.subscription());
-        let make = |id, slot| {
-            let none = Arguments::new(&[]);
-            Plugin::new(id, slot, &name, Own::INTERFACE, none, &self.timing)
+        let subscription = own.subscription();
+        let spec = Spec {
+            path: OsString::from(own.name()),
+            arguments: Vec::new(),
         };
+        let make = |id, slot| Plugin::new(id, slot, spec.clone(), Own::INTERFACE, &self.timing);
         let entered = self.enter(make, Code::BuiltIn(own));
-        let id = entered
-            .map_err(|reason| LoadError {
-                path: PathBuf::from(&name),
-                reason,
-            })?
-            .id();
+        let id = entered.map_err(|reason| LoadError::of(&spec, reason))?.id();
         let mut registry = self.registry.lock();
         registry.subscribes_to_blocks(id, subscription);
         self.goes_live(registry, id);
@@ -348,6 +346,7 @@ impl Runtime {
         let own = current::index();
         self.vcpus.lock().retain(|&vcpu| Some(vcpu) == own);
         let mut registry = self.registry.lock();
+        registry.leave_to_parent();
         registry.end_built_ins(&self.published);
         // Grace periods of before will never end here. They begin again.
         let pending = registry.pending();
@@ -367,9 +366,62 @@ impl Runtime {
     }
 
     /// Ends a plugin: it is not called any more, and its library is closed when its last callback has
-    /// returned. Gives whether it is there and has not been ended before.
-    pub fn uninstall(&self, id: PluginId) -> bool {
-        self.finish(id, Request::Uninstall, None).unwrap_or(false)
+    /// returned. At any time, on any thread, also in a callback.
+    pub fn uninstall(&self, id: PluginId) -> Result<(), Refused> {
+        self.finish(id, Request::Uninstall, Completion::Plugin(None))
+    }
+
+    /// Takes a plugin back to its beginning: it is not called any more, and when its last callback has
+    /// returned, `told` is called, once and on any thread, perhaps a vCPU's. From then on, and not
+    /// before, [`Runtime::begin_anew`] will do the rest. At any time, on any thread, also in a callback.
+    ///
+    /// An uninstall overtakes a reset; `told` is called all the same. In the child of a fork it is not,
+    /// and the plugin stays as it is: who has asked is in the parent.
+    pub fn reset(&self, id: PluginId, told: impl FnOnce() + Send + 'static) -> Result<(), Refused> {
+        self.finish(id, Request::Reset, Completion::Other(Box::new(told)))
+    }
+
+    /// Lets a plugin begin anew that has been [reset](Runtime::reset): its library is closed, opened
+    /// again and installed with the same arguments, so that nothing of before is left in it. It keeps
+    /// its id and its place among the plugins. One that cannot be loaded again is gone.
+    ///
+    /// Runs the plugin's code, so no vCPU's thread should do it; others that call it must hold no lock,
+    /// and are offline or have no vCPU.
+    pub fn begin_anew(&self, id: PluginId) -> Result<(), NotReset> {
+        let (plugin, code) = self.registry.lock().installs_anew(id)?;
+        if let Code::BuiltIn(own) = code {
+            own.begins_anew();
+            let subscription = own.subscription();
+            let mut registry = self.registry.lock();
+            registry.has_code_again(plugin, Code::BuiltIn(own));
+            registry.subscribes_to_blocks(id, subscription);
+            self.goes_live(registry, id);
+            return Ok(());
+        }
+        self.close(&plugin, Some(code));
+        let refused = |reason| LoadError::of(plugin.spec(), reason);
+        let candidate = Candidate::open(&plugin.spec().path).map_err(|reason| {
+            self.remove(&plugin);
+            refused(reason)
+        })?;
+        let spec = plugin.spec().clone();
+        let anew = Arc::new(Plugin::new(
+            id,
+            plugin.slot(),
+            spec,
+            candidate.interface,
+            &self.timing,
+        ));
+        let mut registry = self.registry.lock();
+        self.table.replace(&anew);
+        registry.has_code_again(Arc::clone(&anew), candidate.library.into());
+        drop(registry);
+        self.install(&anew, candidate.begin).map_err(|reason| {
+            // Not by anybody else: nothing ends while it begins.
+            let _ = self.uninstall(id);
+            refused(reason)
+        })?;
+        Ok(())
     }
 
     /// A plugin that is being loaded begins anew. Gives whether it is being loaded.
@@ -377,27 +429,22 @@ impl Runtime {
         self.registry.lock().start_over(id)
     }
 
-    /// Ends all subscriptions of a plugin; `completion` is called when its last callback has
-    /// returned. Gives whether that was not under way already.
+    /// Ends all subscriptions of a plugin; `completion` is told when its last callback has returned.
     pub(crate) fn finish(
         &self,
         id: PluginId,
         request: Request,
-        completion: Option<Simple>,
-    ) -> Result<bool, Unknown> {
+        completion: Completion,
+    ) -> Result<(), Refused> {
         let mut registry = self.registry.lock();
-        let granted = registry.end(id, request, completion, &self.published)?;
+        registry.end(id, request, completion, &self.published)?;
         let dead = registry.dead_sets();
         drop(registry);
-        if granted {
-            self.retire(id, request);
-        }
+        self.retire(id, request);
         self.retire_sets(dead);
-        if granted {
-            // Last: who takes it has passed all that is to be waited for.
-            self.nudge();
-        }
-        Ok(granted)
+        // Last: who takes it has passed all that is to be waited for.
+        self.nudge();
+        Ok(())
     }
 
     /// After a grace period nobody runs blocks of these sets any more. (In the child of a fork there
@@ -427,6 +474,12 @@ impl Runtime {
 
     /// A plugin's last callback has returned.
     fn complete(&self, id: PluginId, request: Request) {
+        if request == Request::Uninstall {
+            // The job of a reset that was granted before may be queued behind this one.
+            step!("runtime.complete.reset" => "reset_by_itself", {
+                self.complete(id, Request::Reset);
+            });
+        }
         let (plugin, ending) = {
             let mut registry = self.registry.lock();
             let Ok(plugin) = registry.plugin(id).cloned() else {
@@ -444,17 +497,30 @@ impl Runtime {
         };
         boards::code_has_ended(id);
         call(Kind::Flush, ending.flush);
-        call(Kind::Completion, ending.completion);
-        if request == Request::Uninstall {
-            called::library_closes();
-            // Its destructors may still log something.
-            let code = self.registry.lock().gone(id);
-            context::run_own(plugin.slot(), Kind::Completion, || drop(code));
-            boards::forget(id);
-            let mut registry = self.registry.lock();
-            self.table.remove(&plugin);
-            registry.remove(id);
+        match ending.completion {
+            Completion::Plugin(completion) => call(Kind::Completion, completion),
+            Completion::Other(told) => told(),
         }
+        if request == Request::Uninstall {
+            let code = self.registry.lock().gone(id);
+            self.close(&plugin, code);
+            self.remove(&plugin);
+        }
+    }
+
+    /// Closes the library of a plugin that is not called any more.
+    fn close(&self, plugin: &Plugin, code: Option<Code>) {
+        called::library_closes();
+        // Its destructors may still log something.
+        context::run_own(plugin.slot(), Kind::Completion, || drop(code));
+        boards::forget(plugin.id());
+    }
+
+    /// Takes a plugin out whose library has been closed.
+    fn remove(&self, plugin: &Plugin) {
+        let mut registry = self.registry.lock();
+        self.table.remove(plugin);
+        registry.remove(plugin.id());
     }
 
     /// Subscribes a plugin to an event; from now on this thread's vCPU, and soon the others, call it.

@@ -40,6 +40,11 @@ impl Table {
         NonNull::new(self.slots.get(usize::from(slot))?.load(Relaxed))
     }
 
+    /// Puts a plugin into its slot, in the place of the one that it was.
+    pub(crate) fn replace(&self, plugin: &Arc<Plugin>) {
+        self.slots[usize::from(plugin.slot())].store(Arc::as_ptr(plugin).cast_mut(), Relaxed);
+    }
+
     /// Empties the plugin's slot.
     pub(crate) fn remove(&self, plugin: &Plugin) {
         self.slots[usize::from(plugin.slot())].store(ptr::null_mut(), Relaxed);

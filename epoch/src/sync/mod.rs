@@ -7,7 +7,8 @@
 //! `cfg(loom)` would also change what foreign crates build.
 //!
 //! Every memory ordering that correctness depends on is written with [`ordering!`](crate::ordering):
-//! a constant in a normal build, and in a model the place where the mutation check weakens it.
+//! a constant in a normal build, and in a model the place where the mutation check weakens it. A step
+//! of the protocols that is more than an ordering is written with [`step!`](crate::step).
 
 #[cfg(hartscope_loom)]
 pub mod mutate;
@@ -100,7 +101,7 @@ pub mod cell {
 ///
 /// The claim is checked: `loom-tests` finds these words in the sources, weakens the ordering by the
 /// name of the mutation (a load or store to `Relaxed`, a `SeqCst` fence to `AcqRel`) and demands
-/// that the named model fails.
+/// that the named model fails. Several models, with commas between them, each fail.
 #[cfg(not(hartscope_loom))]
 #[macro_export]
 macro_rules! ordering {
@@ -115,5 +116,30 @@ macro_rules! ordering {
 macro_rules! ordering {
     ($ordering:ident, $mutation:literal => $model:literal) => {
         $crate::sync::mutate::ordering($mutation, $crate::sync::atomic::Ordering::$ordering)
+    };
+}
+
+/// `step!("mutation" => "model", expression)`: the expression, with the claim that doing it is
+/// necessary.
+///
+/// The claim is checked as that of [`ordering!`](crate::ordering) is: under the mutation the expression
+/// is not evaluated, and its type's default takes its place.
+#[cfg(not(hartscope_loom))]
+#[macro_export]
+macro_rules! step {
+    ($mutation:literal => $model:literal, $step:expr) => {
+        $step
+    };
+}
+
+/// `step!("mutation" => "model", expression)`: see the normal build's documentation.
+#[cfg(hartscope_loom)]
+#[macro_export]
+macro_rules! step {
+    ($mutation:literal => $model:literal, $step:expr) => {
+        match $crate::sync::mutate::is_chosen($mutation) {
+            true => Default::default(),
+            false => $step,
+        }
     };
 }

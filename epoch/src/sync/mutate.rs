@@ -1,4 +1,5 @@
-//! The mutation check's hook: weakens one memory ordering, chosen by environment variable.
+//! The mutation check's hook: weakens one memory ordering, or leaves out one step, chosen by
+//! environment variable.
 //!
 //! Exists in model builds only.
 
@@ -8,14 +9,17 @@ use std::sync::atomic::Ordering;
 /// Names the mutation to apply in this process.
 pub const VARIABLE: &str = "HARTSCOPE_MUTATE";
 
-/// `wanted`, or its weakening if `mutation` is the one to apply.
-pub fn ordering(mutation: &str, wanted: Ordering) -> Ordering {
+/// Whether `mutation` is the one to apply.
+pub fn is_chosen(mutation: &str) -> bool {
     static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| std::env::var(VARIABLE).ok());
-    if chosen.as_deref() != Some(mutation) {
-        return wanted;
-    }
+    chosen.as_deref() == Some(mutation)
+}
+
+/// `wanted`, or its weakening if `mutation` is the one to apply.
+pub fn ordering(mutation: &str, wanted: Ordering) -> Ordering {
     match wanted {
+        _ if !is_chosen(mutation) => wanted,
         // The least weakening of a fence; if a model notices this one, it notices all.
         Ordering::SeqCst => Ordering::AcqRel,
         _ => Ordering::Relaxed,

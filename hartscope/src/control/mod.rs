@@ -181,7 +181,7 @@ fn serve(
         .spawn(server)?;
     let no_turn = |_| io::Error::other("somebody keeps its directory locked");
     hear.recv_timeout(TURN).map_err(no_turn)??;
-    let worker = worker::Worker::new(shared.clone(), loaded);
+    let worker = worker::Worker::new(shared.clone(), jobs.clone(), loaded);
     let work = move || {
         // Faults in a plugin's code are reported by their handlers, and who kicks is answered.
         block_signals(&[libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, KICK]);

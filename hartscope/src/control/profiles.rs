@@ -147,7 +147,8 @@ impl Profile {
         self.state = match self.take() {
             State::Live(counting) => {
                 let id = counting.subscription();
-                shared.remote.inside(|| shared.runtime.uninstall(id));
+                // One that is ending already goes on with that.
+                let _ = shared.remote.inside(|| shared.runtime.uninstall(id));
                 State::Ending(counting, ticket)
             }
             State::Ending(counting, _) => State::Ending(counting, ticket),

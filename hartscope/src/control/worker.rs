@@ -5,15 +5,15 @@
 //! 2. Plugins have small numbers here, which are never given twice.
 //! 3. A profile is made for one client, and taken down when that client goes.
 //! 4. A detach is granted at once. That the library is closed is an event: it comes when the last
-//!    callback has returned. A reset is a detach and an attach of the same file with the same arguments
-//!    under the same number; it is answered when both are done.
+//!    callback has returned. A reset is answered when the plugin has installed itself anew, which it
+//!    does here: the thread that finds its last callback returned merely says so.
 
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use plugin_rt::{Measured, PluginId, Spec, Spread};
+use plugin_rt::{Measured, NotReset, PluginId, Refused, Spec, Spread};
 use serde_json::{Value, json};
 
 use super::monitor;
@@ -44,6 +44,8 @@ pub enum Job {
     Order(Ticket, Order),
     /// This client is gone.
     Left(u64),
+    /// The last callback of the plugin of this number has returned, which is being reset.
+    Quiet(u64),
     /// The server is out of order.
     Failed,
     /// The guest has ended. Clients may fetch what is theirs; nothing else is done from here on.
@@ -86,7 +88,7 @@ enum State {
     Live,
     /// Until its last callback has returned.
     Draining,
-    /// The same, and then it begins anew.
+    /// The same, and then it begins anew, which answers a command.
     Resetting(Ticket),
 }
 
@@ -103,6 +105,8 @@ impl State {
 /// See the module.
 pub struct Worker {
     shared: Arc<Shared>,
+    /// Where it finds its own jobs.
+    own: mpsc::Sender<Job>,
     entries: Vec<Entry>,
     last_number: u64,
     profiles: Profiles,
@@ -113,9 +117,14 @@ pub struct Worker {
 
 impl Worker {
     /// With the plugins that are there from the start.
-    pub fn new(shared: Arc<Shared>, loaded: Vec<(PluginId, Spec)>) -> Worker {
+    pub fn new(
+        shared: Arc<Shared>,
+        own: mpsc::Sender<Job>,
+        loaded: Vec<(PluginId, Spec)>,
+    ) -> Worker {
         let mut worker = Worker {
             shared,
+            own,
             entries: Vec::new(),
             last_number: 0,
             profiles: Profiles::default(),
@@ -138,6 +147,7 @@ impl Worker {
             match job {
                 Ok(Job::Order(ticket, order)) => self.order(ticket, order),
                 Ok(Job::Left(client)) => self.profiles.leave(&self.shared, client),
+                Ok(Job::Quiet(number)) => self.begin_anew(number),
                 Ok(Job::Failed) => eprintln!("hartscope: the control socket has failed"),
                 Ok(Job::End(done)) => {
                     self.guest_has_ended = true;
@@ -157,7 +167,7 @@ impl Worker {
         let mut entries = self.entries.iter();
         let ends = self.reaching.is_some()
             || self.profiles.are_ending()
-            || entries.any(|entry| entry.state != State::Live);
+            || entries.any(|entry| entry.state == State::Draining);
         ends && !self.guest_has_ended
     }
 
@@ -168,14 +178,12 @@ impl Worker {
             _ if self.guest_has_ended => Err(Failure::generic("the guest has ended")),
             Order::StartProfile => self.profiles.start(&self.shared, ticket.client),
             Order::Attach(spec) => self.attach(spec),
-            Order::Detach(number) => self.end(number, State::Draining).map(|()| json!({})),
-            Order::Reset(number) => {
-                match self.end(number, State::Resetting(ticket.clone())) {
-                    // Answered when it is done.
-                    Ok(()) => return,
-                    Err(failure) => Err(failure),
-                }
-            }
+            Order::Detach(number) => self.detach(number).map(|()| json!({})),
+            Order::Reset(number) => match self.reset(number, &ticket) {
+                // Answered when it is done.
+                Ok(()) => return,
+                Err(failure) => Err(failure),
+            },
             Order::List => {
                 self.look_after();
                 Ok(self.list())
@@ -257,7 +265,7 @@ impl Worker {
             runtime.load(spec).map_err(|error| {
                 // One that would not install itself is of no use to anybody.
                 for id in ids().filter(|id| !before.contains(id)) {
-                    runtime.uninstall(id);
+                    let _ = runtime.uninstall(id);
                 }
                 Failure::generic(error.to_string())
             })
@@ -275,27 +283,74 @@ impl Worker {
         self.last_number
     }
 
-    /// Ends a plugin, by way of `state`.
-    fn end(&mut self, number: u64, state: State) -> Result<(), Failure> {
-        if self
+    fn entry(&mut self, number: u64) -> Result<&mut Entry, Failure> {
+        let mut entries = self.entries.iter_mut();
+        entries
+            .find(|entry| entry.number == number)
+            .ok_or_else(|| Failure::no_plugin(number))
+    }
+
+    fn detach(&mut self, number: u64) -> Result<(), Failure> {
+        let reaching = self
             .reaching
-            .is_some_and(|(reaching, _)| reaching == number)
-        {
+            .is_some_and(|(reaching, _)| reaching == number);
+        if reaching {
             self.tell_reach();
         }
-        let Shared {
-            remote, runtime, ..
-        } = &*self.shared;
-        let mut entries = self.entries.iter_mut();
-        let entry = entries
-            .find(|entry| entry.number == number)
-            .ok_or_else(|| Failure::no_plugin(number))?;
-        if entry.state != State::Live || !remote.inside(|| runtime.uninstall(entry.id)) {
-            let why = format!("plugin {number} is ending already");
-            return Err(Failure::generic(why));
+        let shared = Arc::clone(&self.shared);
+        let entry = self.entry(number)?;
+        let granted = shared.remote.inside(|| shared.runtime.uninstall(entry.id));
+        granted.map_err(|refused| no(number, refused))?;
+        if let State::Resetting(ticket) = std::mem::replace(&mut entry.state, State::Draining) {
+            let answer = Err(no(number, Refused::Ending));
+            self.shared.tell(Note::Done(ticket, answer));
         }
-        entry.state = state;
         Ok(())
+    }
+
+    fn reset(&mut self, number: u64, ticket: &Ticket) -> Result<(), Failure> {
+        self.tell_reach();
+        let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
+        let entry = self.entry(number)?;
+        let told = move || {
+            // Nobody listens any more when the guest has ended.
+            let _ = own.send(Job::Quiet(number));
+        };
+        let granted = shared
+            .remote
+            .inside(|| shared.runtime.reset(entry.id, told));
+        granted.map_err(|refused| no(number, refused))?;
+        entry.state = State::Resetting(ticket.clone());
+        Ok(())
+    }
+
+    /// The rest of a reset.
+    fn begin_anew(&mut self, number: u64) {
+        let shared = Arc::clone(&self.shared);
+        let guest = match self.guest_has_ended {
+            true => Err(Failure::generic("the guest has ended")),
+            false => Ok(()),
+        };
+        let Ok(entry) = self.entry(number) else {
+            return;
+        };
+        let State::Resetting(ticket) = &entry.state else {
+            // A detach has overtaken it.
+            return;
+        };
+        let ticket = ticket.clone();
+        entry.state = State::Live;
+        let begun = guest.and_then(|()| {
+            let begun = shared.remote.inside(|| shared.runtime.begin_anew(entry.id));
+            begun.map_err(|error| match error {
+                NotReset::Refused(refused) => no(number, refused),
+                NotReset::Load(error) => Failure::generic(error.to_string()),
+            })
+        });
+        if begun.is_ok() {
+            self.announce("PLUGIN_RESET", number);
+        }
+        shared.tell(Note::Done(ticket, begun.map(|()| json!({}))));
     }
 
     /// Finds out which plugins are gone, and which profiles are complete.
@@ -311,41 +366,17 @@ impl Worker {
         }
         self.profiles.look_after(&self.shared);
         let there = runtime.plugins();
-        let is_there = |entry: &Entry| there.iter().any(|plugin| plugin.id() == entry.id);
-        let mut gone = Vec::new();
-        for at in (0..self.entries.len()).rev() {
-            if !is_there(&self.entries[at]) {
-                gone.push(self.entries.remove(at));
-            }
+        let is_gone = |entry: &Entry| !there.iter().any(|plugin| plugin.id() == entry.id);
+        // Also those that have uninstalled themselves; not one whose reset is to be answered yet.
+        let gone: Vec<Entry> = self
+            .entries
+            .extract_if(.., |entry| {
+                !matches!(entry.state, State::Resetting(_)) && is_gone(entry)
+            })
+            .collect();
+        for entry in gone {
+            self.detached(entry.number, &entry.spec);
         }
-        for entry in gone.into_iter().rev() {
-            match entry.state {
-                State::Resetting(ticket) => self.begin_anew(ticket, entry.number, entry.spec),
-                // Also one that has uninstalled itself.
-                State::Live | State::Draining => self.detached(entry.number, &entry.spec),
-            }
-        }
-    }
-
-    fn begin_anew(&mut self, ticket: Ticket, number: u64, spec: Spec) {
-        let answer = match self.load(&spec) {
-            Ok(id) => {
-                self.entries.push(Entry {
-                    number,
-                    id,
-                    spec,
-                    state: State::Live,
-                });
-                self.entries.sort_by_key(|entry| entry.number);
-                self.announce("PLUGIN_RESET", number);
-                Ok(json!({}))
-            }
-            Err(failure) => {
-                self.detached(number, &spec);
-                Err(failure)
-            }
-        };
-        self.shared.tell(Note::Done(ticket, answer));
     }
 
     fn list(&self) -> Value {
@@ -394,6 +425,13 @@ fn spread(spread: Spread) -> Value {
 fn nanoseconds(time: Option<Duration>) -> Value {
     let nanoseconds = time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     nanoseconds.into()
+}
+
+fn no(number: u64, refused: Refused) -> Failure {
+    match refused {
+        Refused::Unknown => Failure::no_plugin(number),
+        refused => Failure::generic(format!("plugin {number}: {refused}")),
+    }
 }
 
 fn texts(words: &[OsString]) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Checks the claims of `epoch::ordering!`: each ordering that the sources call necessary, weakened,
-//! makes the model it names fail.
+//! Checks the claims of `epoch::ordering!` and `epoch::step!`: each ordering that the sources call
+//! necessary, weakened, and each such step, left out, makes the models it names fail.
 //!
 //! The claims are read from the sources, so none can be left out. Not claims, because loom cannot
 //! follow them, are the orderings of words in the code memory ([`EXCEPTIONS`]). A mutation is applied by an
@@ -26,21 +26,27 @@ const EXCEPTIONS: [(&str, &str); 3] = [
 /// Orderings that need a claim.
 const STRONG: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
 
-/// The words between which a claim stands.
+/// The words between which a claim about an ordering stands.
 const OPEN: &str = "ordering!(";
 const CLOSE: char = ')';
 
-/// Mutation → model that must fail.
-type Claims = BTreeMap<String, String>;
+/// What a claim about a step begins with. It names mutation and models first.
+const STEP: &str = "step!(";
+
+/// Mutation → models that must fail.
+type Claims = BTreeMap<String, Vec<String>>;
 
 #[test]
-fn every_claimed_ordering_is_necessary() {
+fn every_claim_is_necessary() {
     let claims = claims();
     assert!(!claims.is_empty(), "no claim was found");
     let models = models();
     let mut sound = BTreeSet::new();
     let mut survivors = Vec::new();
-    for (mutation, name) in &claims {
+    let pairs = claims
+        .iter()
+        .flat_map(|(mutation, names)| names.iter().map(move |name| (mutation, name)));
+    for (mutation, name) in pairs {
         let suffix = format!("::{name}");
         let model = models
             .iter()
@@ -51,7 +57,7 @@ fn every_claimed_ordering_is_necessary() {
         }
         if passes(model, mutation) {
             println!("{mutation}: SURVIVES {model}");
-            survivors.push(mutation);
+            survivors.push((mutation, name));
         } else {
             println!("{mutation}: killed by {model}");
         }
@@ -99,15 +105,18 @@ fn models() -> Vec<String> {
 fn claims() -> Claims {
     let mut claims = Claims::new();
     for (path, code) in sources() {
-        for claim in code.split(OPEN).skip(1) {
-            let claim = claim.split(CLOSE).next().unwrap_or_default();
-            let quoted: Vec<_> = claim.split('"').skip(1).step_by(2).collect();
-            let [mutation, model] = quoted[..] else {
+        let orderings = code.split(OPEN).skip(1);
+        let orderings = orderings.filter_map(|claim| claim.split(CLOSE).next());
+        let steps = code.split(STEP).skip(1);
+        for claim in orderings.chain(steps) {
+            let mut quoted = claim.split('"').skip(1).step_by(2);
+            let (Some(mutation), Some(names)) = (quoted.next(), quoted.next()) else {
                 panic!("{}: not a claim: {claim}", path.display());
             };
-            let before = claims.insert(mutation.to_owned(), model.to_owned());
+            let names: Vec<String> = names.split(", ").map(str::to_owned).collect();
+            let before = claims.insert(mutation.to_owned(), names.clone());
             assert!(
-                before.is_none_or(|before| before == model),
+                before.is_none_or(|before| before == names),
                 "{mutation} is claimed twice"
             );
         }

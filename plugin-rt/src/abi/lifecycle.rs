@@ -5,7 +5,7 @@ use super::{Export, export, host, of_plugin};
 use crate::callbacks::{Callback, Function, Simple, Userdata};
 use crate::misuse::{breach, questionable};
 use crate::plugin::PluginId;
-use crate::registry::Request;
+use crate::registry::{Completion, Request};
 
 pub(super) const EXPORTS: &[Export] = &[
     export!(2 qemu_plugin_uninstall),
@@ -64,7 +64,8 @@ fn finish(name: &str, id: PluginId, request: Request, completion: Option<Simple>
              callback",
         );
     }
-    if host().finish(id, request, completion) != Ok(true) {
+    let granted = host().finish(id, request, Completion::Plugin(completion));
+    if granted.is_err() {
         questionable(
             name,
             "requested before, and not over yet; this request is ignored",

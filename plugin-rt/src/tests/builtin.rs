@@ -65,7 +65,7 @@ fn a_built_in_subscriber_sees_blocks_until_it_is_uninstalled() {
     let seen = [vec![0x1000, 0x1002], vec![0x2000]];
     assert_eq!(*last.0.lock().unwrap(), seen);
 
-    assert!(runtime.uninstall(id));
+    assert_eq!(runtime.uninstall(id), Ok(()));
     assert_eq!(Arc::strong_count(&last), 2, "the vCPU may be calling it");
     assert!(vcpu.quiesce());
     assert_eq!(vcpu.instruments.set(), SetId::EMPTY);

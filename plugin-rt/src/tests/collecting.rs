@@ -189,7 +189,7 @@ fn data_is_copied_or_for_version_2_pointed_to() {
         // SAFETY: good as long as the handle.
         assert_eq!(unsafe { *bytes }, [0x13, 0, 0, 0]);
     });
-    assert!(runtime.uninstall(oldest.id()));
+    assert_eq!(runtime.uninstall(oldest.id()), Ok(()));
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn the_set_changes_at_quiescent_points_and_an_old_one_comes_back() {
     subscribe(b, function!(on_block));
     assert!(vcpu.quiesce());
     assert_ne!(vcpu.instruments.set(), only_a);
-    assert!(runtime.uninstall(b));
+    assert_eq!(runtime.uninstall(b), Ok(()));
     assert!(vcpu.quiesce());
     assert_eq!(vcpu.instruments.set(), only_a);
     // Its old blocks go on calling it.
@@ -265,7 +265,7 @@ fn the_set_changes_at_quiescent_points_and_an_old_one_comes_back() {
     assert!(!vcpu.quiesce());
     runtime.show_anew(a);
     assert!(vcpu.quiesce());
-    assert!(runtime.uninstall(a));
+    assert_eq!(runtime.uninstall(a), Ok(()));
     assert!(vcpu.quiesce());
     assert_eq!(vcpu.instruments.set(), SetId::EMPTY);
 }

@@ -117,7 +117,7 @@ fn as_many_plugins_as_there_are_slots() {
     let error = runtime.load(&file.spec(&[])).unwrap_err();
     assert!(matches!(error.reason, Reason::TooMany(_)), "{error}");
     let first = runtime.plugins()[0].id();
-    assert!(runtime.uninstall(first));
+    assert_eq!(runtime.uninstall(first), Ok(()));
     assert!(
         runtime.load(&file.spec(&[])).is_ok(),
         "a slot is free again"

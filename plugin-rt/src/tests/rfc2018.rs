@@ -92,7 +92,7 @@ fn it_is_asked_about_instructions_and_called_before_them() {
     assert!(vcpu.quiesce());
     assert_ne!(vcpu.instruments.set(), set, "blocks are translated again");
     vcpu.state.context = 0;
-    assert!(runtime.uninstall(id));
+    assert_eq!(runtime.uninstall(id), Ok(()));
 }
 
 #[test]

@@ -266,7 +266,7 @@ impl Guest {
 
     /// Ends a plugin and waits until it has gone, with what was made for it.
     fn detach(&self, id: plugin_rt::PluginId) {
-        assert!(runtime().uninstall(id));
+        assert_eq!(runtime().uninstall(id), Ok(()));
         wait_until("the plugin has gone", || {
             runtime().plugins().is_empty() && self.world.engine.domain().pending() == 0
         });
