@@ -118,6 +118,11 @@ impl<M: VcpuMemory> Vcpu<M> {
         &mut self.memory
     }
 
+    /// Memory and state, for who works on both.
+    pub fn parts(&mut self) -> (&mut M, &mut CpuState) {
+        (&mut self.memory, &mut self.state)
+    }
+
     /// The engine that it runs on.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine

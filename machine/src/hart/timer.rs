@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::lines::{self, Lines};
+use crate::clint;
 
 /// Nanoseconds of a tick: `time` runs at 10 MHz.
 const TICK: u64 = 100;
@@ -182,6 +183,16 @@ impl Timer {
             }
         }
         next
+    }
+}
+
+impl clint::Timer for Timer {
+    fn now(&self) -> u64 {
+        self.clock.ticks()
+    }
+
+    fn set_machine_deadline(&self, hart: usize, ticks: u64) {
+        self.set(hart, Level::Machine, ticks);
     }
 }
 

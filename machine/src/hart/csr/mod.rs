@@ -135,9 +135,10 @@ impl Csrs {
         }
     }
 
-    /// Leaves the machine level to a firmware that is not the guest's: the supervisor gets all traps and
-    /// interrupts that it may have, all memory, all counters and extensions.
-    pub fn delegate_all(&mut self) {
+    /// Leaves the machine level to a firmware that is not the guest's, and goes on as the supervisor, which
+    /// gets all traps and interrupts that it may have, all memory, all counters and extensions. It
+    /// begins without interrupts and with physical addresses.
+    pub fn hand_over(&mut self) {
         // Calls of the supervisor, which are for the firmware.
         const ECALL: u64 = 1 << 9;
         self.medeleg = DELEGABLE & !ECALL;
@@ -146,6 +147,10 @@ impl Csrs {
         self.menvcfg = ENVCFG & !CBIE | 1 << 4 | ADUE | PBMTE | STCE;
         self.pmp.set_address(0, u64::MAX);
         self.pmp.set_config(0, 0x1f);
+        self.privilege = Privilege::Supervisor;
+        self.status = Status::default();
+        self.satp = Satp::default();
+        self.mie = 0;
     }
 
     /// `mip`: the interrupts that are pending.

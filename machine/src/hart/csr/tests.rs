@@ -255,14 +255,22 @@ fn a_reserved_cache_block_mode_is_not_taken() {
 }
 
 #[test]
-fn the_levels_are_as_after_a_reset_until_they_are_delegated() {
+fn the_supervisor_is_handed_all_that_it_may_have() {
     let mut csrs = csrs();
     assert_eq!(
         (csrs.privilege, csrs.medeleg, csrs.mideleg),
         (Privilege::Machine, 0, 0)
     );
-    csrs.delegate_all();
+    swap(&mut csrs, n::SATP, 8 << 60 | 1);
+    swap(&mut csrs, n::SSTATUS, u64::MAX);
+    csrs.hand_over();
+    assert_eq!(csrs.privilege, Privilege::Supervisor);
     assert_eq!((csrs.medeleg, csrs.mideleg), (0xb1ff, 0x222));
+    assert_eq!(
+        (get(&mut csrs, n::SATP), csrs.status),
+        (Some(0), Status::default())
+    );
+    assert!(get(&mut csrs, n::TIME).is_some() && csrs.deadline().is_some());
     let verdict = csrs
         .pmp
         .check(0, 4096, translate::Access::Fetch, Privilege::User);

@@ -1,0 +1,48 @@
+//! Harts of a machine with the least of a board, running bare-metal programs: what these say must be
+//! what they say under QEMU.
+//!
+//! Needs `riscv64-linux-gnu-gcc` and `qemu-system-riscv64` (Debian: gcc-riscv64-linux-gnu,
+//! qemu-system-misc).
+
+mod guest;
+mod machine_under_test;
+
+use std::process::Command;
+
+use machine_under_test::run;
+use vcpu::Backend;
+
+/// What the program says under QEMU.
+fn reference(program: &guest::Program) -> String {
+    let output = Command::new("timeout")
+        .args(["60", "qemu-system-riscv64", "-M", "virt", "-m", "64M"])
+        .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+        .arg("-bios")
+        .arg(program.path())
+        .output()
+        .expect("qemu-system-riscv64 is installed");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout)
+        .expect("text")
+        .replace('\r', "")
+}
+
+fn agrees(name: &str, backend: Backend) {
+    let program = guest::build(name);
+    let expected = reference(&program);
+    let found = run(&program, backend, 1);
+    for (at, (expected, found)) in expected.lines().zip(found.lines()).enumerate() {
+        assert_eq!(found, expected, "line {at}");
+    }
+    assert_eq!(found.lines().count(), expected.lines().count());
+}
+
+#[test]
+fn levels_agree_in_host_code() {
+    agrees("levels", Backend::X86_64);
+}
+
+#[test]
+fn levels_agree_in_the_interpreter() {
+    agrees("levels", Backend::Interp);
+}
