@@ -84,7 +84,7 @@ impl Pass<'_> {
             return none;
         };
         let displaced = Addr::reg(Reg::ZERO, addr.disp);
-        let found = linear::of_op(&op).and_then(|sum| linear::add(sum, displaced));
+        let found = linear::of_op(op).and_then(|sum| linear::add(sum, displaced));
         match found {
             Some(found) => (found, 1 << addr.base.index()),
             None => none,
@@ -94,7 +94,7 @@ impl Pass<'_> {
     /// What `r` is, as a sum of physical registers, if it is one.
     fn sum(&self, r: Reg) -> Option<Addr> {
         match self.pending(r) {
-            Some(op) => linear::of_op(&op),
+            Some(op) => linear::of_op(op),
             None => Some(linear::of_reg(r)),
         }
     }
@@ -102,7 +102,7 @@ impl Pass<'_> {
     /// A pending constant that fits an immediate.
     fn small_const(&self, r: Reg) -> Option<i32> {
         match self.pending(r) {
-            Some(Op::Const { value, .. }) => i32::try_from(value).ok(),
+            Some(&Op::Const { value, .. }) => i32::try_from(value).ok(),
             _ => None,
         }
     }
@@ -114,14 +114,14 @@ impl Pass<'_> {
         // A rotation: the two shifted parts of one register, together.
         if matches!(op, AluOp::Or | AluOp::Add | AluOp::Xor)
             && let (
-                Some(Op::AluImm {
+                Some(&Op::AluImm {
                     op: op1,
                     w: w1,
                     a: x1,
                     imm: n1,
                     ..
                 }),
-                Some(Op::AluImm {
+                Some(&Op::AluImm {
                     op: op2,
                     w: w2,
                     a: x2,
@@ -166,14 +166,14 @@ impl Pass<'_> {
             // An index that is extended first.
             for (index, b) in [(b, a), (a, b)] {
                 let found = match self.pending(index) {
-                    Some(Op::ShAdd {
+                    Some(&Op::ShAdd {
                         a,
                         b: Reg::ZERO,
                         shift: n @ 0..=3,
                         uw: true,
                         ..
                     }) => Some((a, n)),
-                    Some(Op::Un {
+                    Some(&Op::Un {
                         op: UnOp::ZextW, a, ..
                     }) => Some((a, 0)),
                     _ => None,
@@ -240,7 +240,7 @@ impl Pass<'_> {
             (
                 AluOp::Srl,
                 Width::W64,
-                Some(Op::AluImm {
+                Some(&Op::AluImm {
                     op: AluOp::Sll,
                     w: Width::W64,
                     a: x,
@@ -277,7 +277,7 @@ impl Pass<'_> {
             (
                 AluOp::Sra,
                 Width::W64,
-                Some(Op::AluImm {
+                Some(&Op::AluImm {
                     op: AluOp::Sll,
                     w: Width::W64,
                     a: x,
@@ -298,7 +298,7 @@ impl Pass<'_> {
                     _ => (as_is, 0),
                 }
             }
-            (AluOp::Add, Width::W64, Some(Op::Const { value, .. })) => {
+            (AluOp::Add, Width::W64, Some(&Op::Const { value, .. })) => {
                 let value = value.wrapping_add(i64::from(imm));
                 (Op::Const { rd, value }, done)
             }
@@ -325,7 +325,9 @@ impl Pass<'_> {
     fn un(&self, op: UnOp, w: Width, rd: Reg, a: Reg) -> (Op, u32) {
         let as_is = Op::Un { op, w, rd, a };
         match (op, self.pending(a)) {
-            (UnOp::Mov, Some(Op::Const { value, .. })) => (Op::Const { rd, value }, 1 << a.index()),
+            (UnOp::Mov, Some(&Op::Const { value, .. })) => {
+                (Op::Const { rd, value }, 1 << a.index())
+            }
             _ => self.copies(as_is),
         }
     }
@@ -389,7 +391,7 @@ impl Pass<'_> {
     fn copies(&self, mut op: Op) -> (Op, u32) {
         let mut done = 0;
         each_alu_source(&mut op, |r| {
-            if let Some(Op::Un {
+            if let Some(&Op::Un {
                 op: UnOp::Mov, a, ..
             }) = self.pending(*r)
             {

@@ -53,6 +53,8 @@ impl Lazy {
         std::mem::swap(&mut self.input, &mut block.ops);
         let mut pass = Pass {
             fp_traps,
+            input: &self.input,
+            copied: 0,
             out: &mut block.ops,
             sunk_ops: &mut block.sunk_ops,
             exits: &mut block.exits,
@@ -62,76 +64,55 @@ impl Lazy {
             declared: None,
             dead: 0,
         };
-        let (mut ops, mut ahead) = (self.input.as_slice(), self.ahead.as_slice());
-        while let ([op, later @ ..], [before @ .., here]) = (ops, ahead) {
-            if pass.waiting == 0 && !here.may_wait() {
-                // Nothing happens until an op may wait.
-                let idle = ahead.iter().rev().take_while(|a| !a.may_wait()).count();
-                pass.out.extend_from_slice(&ops[..idle]);
-                (ops, ahead) = (&ops[idle..], &ahead[..ahead.len() - idle]);
-            } else {
-                pass.op(*op, here);
-                (ops, ahead) = (later, before);
-            }
+        for ahead in self.ahead.iter().rev() {
+            pass.op(ahead);
         }
+        pass.copy_before(self.input.len());
     }
 
     /// Goes through the block backwards. Gives whether any op may wait.
     fn look_ahead(&mut self, ops: &[Op], fp_traps: bool) -> bool {
         let (mut written, mut dead) = (0_u32, 0_u32);
         let mut any = false;
-        let ahead = ops.iter().rev().map(|op| {
+        self.ahead.clear();
+        for (at, op) in ops.iter().enumerate().rev() {
             // Half of the ops.
             if let Op::Insn { .. } = op {
-                return Ahead::INSN;
+                continue;
             }
             let operands = Operands::of(op, fp_traps);
-            let watched = operands.kind.is_watched();
+            if operands.kind == Kind::Apart {
+                continue;
+            }
             let dest = bit(operands.dest) & !1;
+            let watched = operands.kind.is_watched();
             let rewritten = written & dest != 0;
-            let ahead = Ahead {
+            any |= rewritten && operands.kind == Kind::Cheap;
+            self.ahead.push(Ahead {
+                at: at as u32,
                 operands,
                 rewritten,
                 // What is pending before an op that may be left at is seen there.
                 dead: if watched { 0 } else { dead },
-            };
-            any |= ahead.may_wait();
+            });
             written |= dest;
             dead = if watched { 0 } else { dead | dest } & !operands.sources;
-            ahead
-        });
-        self.ahead.clear();
-        self.ahead.extend(ahead);
+        }
         any
     }
 }
 
-/// An op, and what the rest of the block does with registers.
+/// An op that is not [`Kind::Apart`], and what the rest of the block does with registers.
 #[derive(Clone, Copy, Debug)]
 struct Ahead {
+    /// Where it is in the input.
+    at: u32,
     operands: Operands,
     /// Whether the op's register is written again.
     rewritten: bool,
     /// Registers that are written after the op before they are read or anybody can look; none if
     /// somebody may look at the op itself.
     dead: u32,
-}
-
-impl Ahead {
-    /// Of [`Op::Insn`], which needs no attention.
-    const INSN: Ahead = Ahead {
-        operands: Operands {
-            sources: 0,
-            dest: Reg::ZERO,
-            kind: Kind::Apart,
-        },
-        rewritten: false,
-        dead: 0,
-    };
-
-    fn may_wait(&self) -> bool {
-        self.rewritten && self.operands.kind == Kind::Cheap
-    }
 }
 
 fn bit(r: Reg) -> u32 {
@@ -162,6 +143,9 @@ impl Pending {
 pub(super) struct Pass<'a> {
     /// Whether floating-point flags trap.
     fp_traps: bool,
+    input: &'a [Op],
+    /// How much of the input has been seen to. From there up to the op at hand nothing changes.
+    copied: usize,
     out: &'a mut Vec<Op>,
     sunk_ops: &'a mut Vec<Op>,
     pub(super) exits: &'a mut Vec<Exit>,
@@ -177,55 +161,63 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn op(&mut self, op: Op, ahead: &Ahead) {
+    fn op(&mut self, ahead: &Ahead) {
         let Operands {
             sources,
             dest,
             kind,
         } = ahead.operands;
+        let may_wait = ahead.rewritten && kind == Kind::Cheap;
+        if self.waiting == 0 && !may_wait {
+            return;
+        }
         self.dead = ahead.dead & !sources;
         let touched = sources & self.waiting | bit(dest) & !1 & (self.waiting | self.read);
         match kind {
-            Kind::Apart => self.out.push(op),
             Kind::LooksFirst => {
+                self.copy_before(ahead.at as usize);
                 self.run_all();
-                self.out.push(op);
             }
             // It has nothing to do with what is pending.
-            Kind::Cheap | Kind::Works if touched == 0 && !ahead.may_wait() => self.out.push(op),
+            Kind::Cheap | Kind::Works if touched == 0 && !may_wait => {}
             Kind::MayLeave if touched == 0 => {
+                self.copy_before(ahead.at as usize);
                 self.declare_here();
-                self.out.push(op);
             }
-            _ => self.involved(op, ahead),
+            _ => self.involved(ahead),
         }
     }
 
-    /// An op that reads or overwrites what is pending or what that reads, or may wait itself.
-    fn involved(&mut self, op: Op, ahead: &Ahead) {
+    /// An op that reads or overwrites what is pending or what that reads, or may wait itself, or at
+    /// which what is pending matters.
+    fn involved(&mut self, ahead: &Ahead) {
         let Operands {
             sources,
             dest: rd,
             kind,
         } = ahead.operands;
-        let mut absorbed = match sources & self.waiting {
-            0 => op,
-            _ => self.absorb(op),
-        };
+        let at = ahead.at as usize;
+        let op = self.input[at];
+        self.copy_before(at);
+        self.copied = at + 1;
+        let (mut absorbed, mut now) = (op, ahead.operands);
+        if sources & self.waiting != 0 {
+            absorbed = self.absorb(op, sources);
+            now = Operands::of(&absorbed, self.fp_traps);
+        }
         if !rd.is_zero() {
-            let now = Operands::of(&absorbed, self.fp_traps);
             let wait = ahead.rewritten && now.kind == Kind::Cheap;
             if wait && now.sources & self.waiting & !bit(rd) == 0 {
                 self.hold(rd, absorbed, now.sources);
                 return;
             }
-            absorbed = self.clear_way(rd, op, absorbed, ahead.dead & !now.sources);
-            if wait {
-                let now = Operands::of(&absorbed, self.fp_traps);
-                if now.kind == Kind::Cheap {
-                    self.hold(rd, absorbed, now.sources);
-                    return;
-                }
+            if self.clear_way(rd, now.sources, ahead.dead) {
+                absorbed = self.absorb(op, sources);
+                now = Operands::of(&absorbed, self.fp_traps);
+            }
+            if wait && now.kind == Kind::Cheap {
+                self.hold(rd, absorbed, now.sources);
+                return;
             }
         }
         match (kind, absorbed) {
@@ -246,30 +238,30 @@ impl Pass<'_> {
         self.forget(rd);
     }
 
-    /// Sees to the pending ops that read `rd`, which `op` is about to write, and gives the form of
-    /// `op` that is right afterwards. `absorbed` is the form that is right before, and after it
-    /// nobody needs the registers in `dead`.
-    fn clear_way(&mut self, rd: Reg, op: Op, absorbed: Op, dead: u32) -> Op {
+    /// Passes on what does not change, up to the op at `at`.
+    fn copy_before(&mut self, at: usize) {
+        self.out.extend_from_slice(&self.input[self.copied..at]);
+        self.copied = at;
+    }
+
+    /// Sees to the pending ops that read `rd`, which an op is about to write that reads `reads` and
+    /// after which nobody needs the registers in `dead`. Gives whether any of them has run that
+    /// writes one of `reads`: then what the op has absorbed is not right any more.
+    fn clear_way(&mut self, rd: Reg, reads: u32, dead: u32) -> bool {
         let readers = self.readers(rd);
         if readers == 0 {
-            return absorbed;
+            return false;
         }
-        if readers & !dead == 0 {
-            // `op` was the last that needed them, and has absorbed them.
+        if readers & !(dead & !reads) == 0 {
+            // The op was the last that needed them, and has absorbed them.
             for reader in each(readers) {
                 self.forget(reader);
             }
-            return absorbed;
+            return false;
         }
         let before = self.waiting;
         self.run_readers(rd);
-        let reads = Operands::of(&absorbed, self.fp_traps).sources;
-        if before & !self.waiting & reads == 0 {
-            absorbed
-        } else {
-            // They have written registers that the absorbed form reads.
-            self.absorb(op)
-        }
+        before & !self.waiting & reads != 0
     }
 
     fn forget(&mut self, r: Reg) {
@@ -292,7 +284,7 @@ impl Pass<'_> {
 
     /// Runs the pending op of `r` now, after those that read `r` physically.
     fn run(&mut self, r: Reg) {
-        if let Some(op) = self.pending(r) {
+        if let Some(&op) = self.pending(r) {
             self.run_readers(r);
             // By rule 2 none of them was read by `r`, so that `r` is still pending.
             self.out.push(op);
@@ -366,14 +358,13 @@ impl Pass<'_> {
         range
     }
 
-    pub(super) fn pending(&self, r: Reg) -> Option<Op> {
-        (self.waiting & bit(r) != 0).then(|| self.pending.ops[r.index()])
+    pub(super) fn pending(&self, r: Reg) -> Option<&Op> {
+        (self.waiting & bit(r) != 0).then(|| &self.pending.ops[r.index()])
     }
 
-    /// The op with its pending sources absorbed, or run where that is not possible. Afterwards its
-    /// sources mean physical registers.
-    fn absorb(&mut self, op: Op) -> Op {
-        let sources = Operands::of(&op, self.fp_traps).sources;
+    /// The op, which reads `sources`, with those that are pending absorbed, or run where that is not
+    /// possible. Afterwards its sources mean physical registers.
+    fn absorb(&mut self, op: Op, sources: u32) -> Op {
         loop {
             if sources & self.waiting == 0 {
                 return op;

@@ -7,7 +7,7 @@ mod linear;
 mod operands;
 mod quiet;
 
-use crate::ops::Block;
+use crate::ops::{Block, Op};
 
 /// Buffers of the passes, reused from block to block.
 #[derive(Debug, Default)]
@@ -19,9 +19,19 @@ pub struct Optimizer {
 impl Optimizer {
     /// Improves a block whose instrumentation points have been filled or removed.
     pub fn run(&mut self, block: &mut Block) {
-        quiet::run(block);
+        // Few blocks have anything to do for the first and the last.
+        let (mut sets_flags, mut counts) = (false, false);
+        for op in &block.ops {
+            sets_flags |= matches!(op, Op::FlagsSwap { .. });
+            counts |= matches!(op, Op::Count { .. });
+        }
+        if sets_flags {
+            quiet::run(block);
+        }
         self.lazy.run(block);
-        self.counts.run(block);
+        if counts {
+            self.counts.run(block);
+        }
     }
 }
 

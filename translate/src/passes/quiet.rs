@@ -9,8 +9,7 @@ use crate::ops::{Block, FCmpOp, Op};
 /// Fuses `x = fflags; compare; fflags = x`. The read stays, as somebody may look at `x`.
 pub fn run(block: &mut Block) {
     let ops = &mut block.ops;
-    let first = ops.iter().position(|op| matches!(op, Op::FlagsRead { .. }));
-    let Some(mut read) = first else { return };
+    let mut read = 0;
     while read < ops.len() {
         // A restored x0 clears the flags.
         if let Op::FlagsRead { rd: saved } = ops[read]
