@@ -12,7 +12,7 @@ use crate::set::InstrumentationSet;
 /// Puts what `set` asks for into the points of `block`, and removes the points.
 pub fn fill(block: &mut Block, set: &InstrumentationSet) {
     match set.insn_counter() {
-        None => block.ops.retain(|op| !matches!(op, Op::Point(_))),
+        None => block.ops.retain(|op| !matches!(op, Op::Point { .. })),
         Some(counter) => count_insns(block, counter),
     }
 }
@@ -28,7 +28,7 @@ fn count_insns(block: &mut Block, counter: u32) {
     let mut to_count = false;
     for op in plain {
         match op {
-            Op::Point(_) => continue,
+            Op::Point { .. } => continue,
             Op::Insn { len, .. } => {
                 if to_count {
                     block.ops.push(count);

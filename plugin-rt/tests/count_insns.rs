@@ -262,9 +262,9 @@ fn without_instrumentation_no_point_is_left() {
         &program,
         &Limits::default(),
     );
-    assert!(block.ops.iter().any(|op| matches!(op, Op::Point(_))));
+    assert!(block.ops.iter().any(|op| matches!(op, Op::Point { .. })));
     fill(&mut block, &InstrumentationSet::EMPTY);
-    let marks = |op: &&Op| matches!(op, Op::Point(_) | Op::Count { .. });
+    let marks = |op: &&Op| matches!(op, Op::Point { .. } | Op::Count { .. });
     assert_eq!(block.ops.iter().filter(marks).count(), 0);
 }
 

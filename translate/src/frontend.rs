@@ -15,7 +15,7 @@ use riscv::{Insn, Opcode};
 use crate::mem::GuestCode;
 use crate::ops::{
     Addr, AluOp, AmoOp, Block, Cond, Exit, ExitId, FAluOp, FCmpOp, FReg, FmaOp, Fmt, GuestRange,
-    IntFmt, Op, Point, Reg, Rm, Size, SunkRange, Trap, UnOp, Width,
+    IntFmt, Op, Reg, Rm, Size, SunkRange, Trap, UnOp, Width,
 };
 use crate::state::Mode;
 
@@ -219,7 +219,7 @@ impl Front<'_> {
         self.entry_point = self.block.ops.len();
         self.plain_start = self.block.n_insns;
         let pc = self.pc;
-        self.push(Op::Point(Point::BlockEntry { pc, n_insns: 0 }));
+        self.push(Op::Point { pc, n_insns: 0 });
     }
 
     fn plain_insns(&self) -> u32 {
@@ -228,9 +228,7 @@ impl Front<'_> {
 
     fn close_plain_block(&mut self) {
         let plain = self.plain_insns() as u16;
-        if let Some(Op::Point(Point::BlockEntry { n_insns, .. })) =
-            self.block.ops.get_mut(self.entry_point)
-        {
+        if let Some(Op::Point { n_insns, .. }) = self.block.ops.get_mut(self.entry_point) {
             *n_insns = plain;
         }
     }

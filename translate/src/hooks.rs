@@ -12,7 +12,7 @@
 
 use std::ptr::with_exposed_provenance;
 
-use crate::ops::{AmoOp, Block, Fmt, Invocation, Op, Point, Size};
+use crate::ops::{AmoOp, Block, Fmt, Invocation, Op, Size};
 
 /// What a callback does with the guest's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -219,7 +219,7 @@ pub fn plain_blocks<'a>(block: &'a Block, mut f: impl FnMut(u64, &[PlainInsn<'a>
     let mut entry = block.pc;
     for op in &block.ops {
         match *op {
-            Op::Point(Point::BlockEntry { pc, .. }) => {
+            Op::Point { pc, .. } => {
                 if !insns.is_empty() {
                     f(entry, &insns);
                     insns.clear();
@@ -270,7 +270,7 @@ pub fn changes_registers(wishes: &[PlainWishes]) -> bool {
 /// accesses: they are left out, and so are those of the block's entry.
 pub fn fill(block: &mut Block, wishes: &[PlainWishes], begun: bool) {
     if wishes.iter().all(PlainWishes::is_empty) {
-        block.ops.retain(|op| !matches!(op, Op::Point(_)));
+        block.ops.retain(|op| !matches!(op, Op::Point { .. }));
         return;
     }
     block.instrumented = true;
@@ -290,7 +290,7 @@ pub fn fill(block: &mut Block, wishes: &[PlainWishes], begun: bool) {
     let mut skip = begun;
     for op in plain {
         match op {
-            Op::Point(_) => {
+            Op::Point { .. } => {
                 let wishes = plain_blocks.next().unwrap_or(&NOTHING_IN_BLOCK);
                 (entry, filler.insns) = (&wishes.entry, &wishes.insns);
             }

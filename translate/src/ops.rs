@@ -245,20 +245,6 @@ pub enum Trap {
     Float,
 }
 
-/// A place where instrumentation may be asked for. An unfilled point is removed and costs nothing.
-/// The point *before an instruction* is its `Op::Insn`, the one at a memory access is the access
-/// itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// Entry of a plain block (a straight run of instructions up to a branch) of `n_insns`.
-    BlockEntry {
-        /// Guest pc of the block's first instruction.
-        pc: u64,
-        /// How many instructions the plain block has.
-        n_insns: u16,
-    },
-}
-
 /// A run of ops in [`Block::sunk_ops`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SunkRange {
@@ -299,8 +285,11 @@ pub struct Exit {
 pub enum Op {
     /// A guest instruction of `len` bytes at `pc` begins.
     Insn { pc: u64, len: u8 },
-    /// An instrumentation point, not yet filled.
-    Point(Point),
+    /// A place where instrumentation may be asked for, not yet filled: the entry, at `pc`, of a plain
+    /// block (a straight run of instructions up to a branch) of `n_insns`. An unfilled point is
+    /// removed and costs nothing. The point *before an instruction* is its `Op::Insn`, the one at a
+    /// memory access is the access itself.
+    Point { pc: u64, n_insns: u16 },
     /// `*(state + offset) += value` on a 64-bit counter of this vCPU.
     Count { offset: u32, value: i64 },
     /// `*(state + offset) = value` on a 64-bit counter of this vCPU.
@@ -386,6 +375,9 @@ pub enum Op {
     /// Hand this instruction to the run loop.
     Trap(Trap),
 }
+
+// Every step of translation goes through all ops of a block.
+const _: () = assert!(size_of::<Op>() == 16);
 
 impl Op {
     /// Whether the op's memory access may fault.

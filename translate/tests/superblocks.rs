@@ -1,7 +1,7 @@
 //! The shape of superblocks: what the front end follows, where it stops, and where it polls.
 
 use translate::frontend::{Limits, translate};
-use translate::ops::{Op, Point, Trap};
+use translate::ops::{Op, Trap};
 use translate::{Block, GuestCode, Mode};
 
 /// Guest code at 0x1000, nothing else.
@@ -150,7 +150,7 @@ fn plain_blocks_count_their_instructions() {
         .ops
         .iter()
         .filter_map(|op| match op {
-            Op::Point(Point::BlockEntry { pc, n_insns }) => Some((*pc, *n_insns)),
+            Op::Point { pc, n_insns } => Some((*pc, *n_insns)),
             _ => None,
         })
         .collect();

@@ -17,7 +17,6 @@ use epoch::sync::cell::UnsafeCell;
 use epoch::sync::thread;
 use plugin_rt::{BuiltIn, Instruments, NotReset, PluginId, Refused, Runtime, Shown, current};
 use scoreboard::Areas;
-use translate::ops::Point;
 use translate::{Block, CpuState, Op};
 
 use crate::support::explore;
@@ -155,10 +154,10 @@ fn block() -> Block {
         pc: 0x1000,
         bytes: vec![0x13, 0, 0, 0],
         ops: vec![
-            Op::Point(Point::BlockEntry {
+            Op::Point {
                 pc: 0x1000,
                 n_insns: 1,
-            }),
+            },
             Op::Insn { pc: 0x1000, len: 4 },
         ],
         ..Block::default()

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use tb_cache::SetId;
 use translate::hooks::Hook;
-use translate::ops::Point;
 use translate::{Block, Op};
 
 use super::*;
@@ -34,7 +33,7 @@ impl BuiltIn for Last {
 /// Two plain blocks: two instructions and one.
 fn block() -> Block {
     let insn = |pc, len| Op::Insn { pc, len };
-    let entry = |pc, n_insns| Op::Point(Point::BlockEntry { pc, n_insns });
+    let entry = |pc, n_insns| Op::Point { pc, n_insns };
     Block {
         pc: 0x1000,
         bytes: vec![1, 0, 0x13, 0, 0, 0, 1, 0],

@@ -288,7 +288,7 @@ pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Res
         Op::NoteStored { a } => state.access.stored[0] = state.get(a),
         Op::NoteFLoaded { a } => state.access.loaded[0] = state.f[a.index()],
         Op::NoteFStored { a } => state.access.stored[0] = state.f[a.index()],
-        Op::Insn { .. } | Op::Point(_) | Op::Sunk(_) => {}
+        Op::Insn { .. } | Op::Point { .. } | Op::Sunk(_) => {}
         Op::Poll { .. }
         | Op::Branch { .. }
         | Op::BranchImm { .. }

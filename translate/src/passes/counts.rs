@@ -32,11 +32,8 @@ struct Held {
 }
 
 impl Counts {
-    /// Rewrites the block's ops, if there is anything to count.
+    /// Rewrites the ops of a block in which there is something to count.
     pub fn run(&mut self, block: &mut Block) {
-        if !block.ops.iter().any(|op| matches!(op, Op::Count { .. })) {
-            return;
-        }
         block.instrumented = true;
         let hoisted = match block.looked_at {
             true => NONE,
@@ -106,7 +103,7 @@ fn kind(op: &Op) -> Kind {
         Op::Count { .. }
         | Op::Sunk(_)
         | Op::Insn { .. }
-        | Op::Point(_)
+        | Op::Point { .. }
         | Op::NoteAddr { .. }
         | Op::NoteLoaded { .. }
         | Op::NoteStored { .. }

@@ -57,7 +57,7 @@ impl Operands {
         let none = Reg::ZERO;
         let (dest, sources, kind) = match *op {
             Op::Insn { .. }
-            | Op::Point(_)
+            | Op::Point { .. }
             | Op::Guard(_)
             | Op::Count { .. }
             | Op::SetCount { .. }

@@ -220,7 +220,7 @@ impl Emission<'_> {
             | Op::AluImm { rd: Reg::ZERO, .. }
             | Op::ShAdd { rd: Reg::ZERO, .. }
             | Op::Lea { rd: Reg::ZERO, .. } => {}
-            Op::Insn { .. } | Op::Sunk(_) | Op::Point(_) => {}
+            Op::Insn { .. } | Op::Sunk(_) | Op::Point { .. } => {}
             Op::Count { offset, value } => self.counts(op, offset, value),
             Op::SetCount { offset, value } => self.set_count(offset, value),
             Op::Guard(guard) => self.guard(self.block.guards[usize::from(guard)]),

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use translate::interp::BlockEnd;
-use translate::ops::{Addr, AluOp, Cond, Point, Size, SunkRange, Trap, Width};
+use translate::ops::{Addr, AluOp, Cond, Size, SunkRange, Trap, Width};
 use translate::{Access, Block, Cause, Fault, Op, Reg};
 
 use crate::world::{BASE, LEN, World, block, x};
@@ -205,10 +205,10 @@ fn a_fault_is_precise_and_runs_what_was_sunk_past_it() {
 #[test]
 fn marks_do_nothing() {
     let ops = [
-        Op::Point(Point::BlockEntry {
+        Op::Point {
             pc: 0x1000,
             n_insns: 1,
-        }),
+        },
         insn(0x1000),
         Op::Sunk(BOTH_SUNK),
         Op::Fence,

@@ -8,7 +8,6 @@ use translate::hooks::{
     Call, Clobbers, Condition, Hook, InsnWishes, MemHook, PlainWishes, Regs, Rw, Test, fill,
 };
 use translate::lanes::Lanes;
-use translate::ops::Point;
 use translate::state::VCPU_COUNTERS;
 use translate::{Block, CpuState, Op};
 
@@ -224,9 +223,7 @@ pub fn instrument(block: &mut Block, random: &mut Random) {
         .collect();
     let entry = hooks(random, counts_only);
     let pc = block.pc;
-    block
-        .ops
-        .insert(0, Op::Point(Point::BlockEntry { pc, n_insns: 0 }));
+    block.ops.insert(0, Op::Point { pc, n_insns: 0 });
     let guards = Vec::new();
     fill(
         block,
