@@ -5,6 +5,7 @@ mod control;
 mod demo;
 mod guest;
 mod latency;
+mod log;
 mod plugin_check;
 mod plugins;
 mod profile;

@@ -2,15 +2,13 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Write};
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, FromRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use plugin_rt::{Log, PluginId, Runtime, Spec, SpecError, Specs, SystemInfo};
+use plugin_rt::{PluginId, Runtime, Spec, SpecError, Specs, SystemInfo};
 
 use crate::cli::EngineOptions;
+use crate::log::{PluginLog, ThreadLog};
 use crate::{fail, print};
 
 /// One more plugin, which is loaded first.
@@ -44,12 +42,7 @@ pub fn load(
     if specs.specs().is_empty() && !may_come_later {
         return Ok(None);
     }
-    let log = PluginLog::new(options.log.plugin, log_fd).map_err(|error| {
-        fail(
-            &format!("cannot keep standard error for the log: {error}"),
-            1,
-        )
-    })?;
+    let log = log(options, log_fd).map_err(|error| fail(&error, 1))?;
     let runtime = vcpu::start_plugins(plugin_rt::Config {
         system,
         log: Arc::new(log),
@@ -65,6 +58,16 @@ pub fn load(
     Ok(Some(Loaded { runtime, plugins }))
 }
 
+/// Where plugins' output goes: `-d plugin` turns it on.
+fn log(options: &EngineOptions, log_fd: Option<RawFd>) -> Result<PluginLog, String> {
+    match &options.log_file {
+        _ if !options.log.plugin => Ok(PluginLog::Off),
+        Some(file) if options.log.tid => ThreadLog::new(file).map(PluginLog::Threads),
+        _ => PluginLog::on(log_fd)
+            .map_err(|error| format!("cannot keep standard error for the log: {error}")),
+    }
+}
+
 /// What is to be loaded, in order.
 fn specs(environment: Option<&OsStr>, options: &EngineOptions) -> Result<Specs, SpecError> {
     let mut specs = Specs::default();
@@ -73,39 +76,4 @@ fn specs(environment: Option<&OsStr>, options: &EngineOptions) -> Result<Specs, 
         specs.add(option)?;
     }
     Ok(specs)
-}
-
-/// Where plugins' output goes: `-d plugin` turns it on.
-struct PluginLog {
-    fd: Option<RawFd>,
-}
-
-impl PluginLog {
-    /// By way of `fd`, or of a standard error that stays when the guest closes its own.
-    fn new(on: bool, fd: Option<RawFd>) -> io::Result<PluginLog> {
-        let fd = match fd {
-            _ if !on => None,
-            Some(fd) => Some(fd),
-            None => {
-                let stderr = io::stderr().as_fd().try_clone_to_owned()?;
-                Some(linux_user::own_descriptor(File::from(stderr))?)
-            }
-        };
-        Ok(PluginLog { fd })
-    }
-}
-
-impl Log for PluginLog {
-    fn is_on(&self) -> bool {
-        self.fd.is_some()
-    }
-
-    fn write(&self, text: &[u8]) {
-        if let Some(fd) = self.fd {
-            // SAFETY: the descriptor stays open for ever, and is not closed here.
-            let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-            // Text that cannot be written is lost.
-            let _ = file.write_all(text);
-        }
-    }
 }

@@ -1,12 +1,8 @@
 //! What runs a guest's code, as the command line wants it: the log, plugins, what is measured.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::RawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
-use std::process;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use plugin_rt::{Measured, Runtime, SystemInfo};
@@ -16,7 +12,7 @@ use vcpu::{Dump, Engine, Stages};
 use crate::cli::{Backend, EngineOptions, LogFile};
 use crate::latency::{Wanted, Watch};
 use crate::plugins::{self, Loaded};
-use crate::{fail, latency, report};
+use crate::{fail, latency, log, report};
 
 /// From before a guest runs to the report on it.
 pub struct Session {
@@ -35,7 +31,10 @@ impl Session {
         may_have_plugins: bool,
         system: Option<SystemInfo>,
     ) -> Result<Session, i32> {
-        let log_fd = options.log_file.as_ref().map(open_log).transpose();
+        check(options).map_err(|error| fail(&error, 1))?;
+        // With a log for each thread there is no other.
+        let log_file = options.log_file.as_ref().filter(|_| !options.log.tid);
+        let log_fd = log_file.map(log::open).transpose();
         let log_fd = log_fd.map_err(|error| fail(&error, 1))?;
         let loaded = plugins::load(options, may_have_plugins, system, log_fd)?;
         let runtime = loaded.as_ref().map(|loaded| Arc::clone(&loaded.runtime));
@@ -90,6 +89,19 @@ impl Session {
     }
 }
 
+/// Whether the log is where it can be.
+fn check(options: &EngineOptions) -> Result<(), &'static str> {
+    let has_place = |file: &LogFile| file.path.as_os_str().as_bytes().contains(&b'%');
+    match &options.log_file {
+        _ if !options.log.tid => Ok(()),
+        _ if options.log.are_shared() => Err(
+            "-d tid: only what plugins say goes to a file for each thread: leave all but plugin out",
+        ),
+        Some(file) if has_place(file) => Ok(()),
+        _ => Err("-d tid: each thread needs a file: add -D FILE with %d in its name"),
+    }
+}
+
 fn engine(
     options: &EngineOptions,
     log_fd: Option<RawFd>,
@@ -133,63 +145,10 @@ fn wanted_latencies(options: &EngineOptions, log_fd: Option<RawFd>) -> Wanted<'_
     }
 }
 
-/// Opens the log, out of the guest's way.
-fn open_log(log: &LogFile) -> Result<RawFd, String> {
-    let path = log_path(log)?;
-    OpenOptions::new()
-        .create(true)
-        .write(true)
-        .append(log.append)
-        .truncate(!log.append)
-        .open(&path)
-        .and_then(linux_user::own_descriptor)
-        .map_err(|error| format!("cannot write the log: {}: {error}", path.display()))
-}
-
-/// The log's name, in which `%d` stands for the process id.
-fn log_path(log: &LogFile) -> Result<PathBuf, String> {
-    let name = log.path.as_os_str().as_bytes();
-    let Some(at) = name.iter().position(|&byte| byte == b'%') else {
-        return Ok(log.path.clone());
-    };
-    let behind = name[at..].strip_prefix(b"%d");
-    let Some(behind) = behind.filter(|rest| !rest.contains(&b'%')) else {
-        let shown = log.path.display();
-        return Err(format!(
-            "bad name for a log: {shown}: only one %d may be in it"
-        ));
-    };
-    let mut path = OsString::from_vec(name[..at].to_vec());
-    path.push(process::id().to_string());
-    path.push(OsStr::from_bytes(behind));
-    Ok(path.into())
-}
-
 /// The back end in the engine's words.
 pub fn engine_backend(backend: Backend) -> vcpu::Backend {
     match backend {
         Backend::X86_64 => vcpu::Backend::X86_64,
         Backend::Interp => vcpu::Backend::Interp,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logs_are_named_as_in_qemu() {
-        let named = |path: &str| {
-            log_path(&LogFile {
-                path: path.into(),
-                append: false,
-            })
-        };
-        assert_eq!(named("a.log"), Ok("a.log".into()));
-        let own = format!("a{}.log", process::id());
-        assert_eq!(named("a%d.log"), Ok(own.into()));
-        for wrong in ["%s", "%d%d", "100%", "%%"] {
-            assert!(named(wrong).is_err(), "{wrong}");
-        }
     }
 }

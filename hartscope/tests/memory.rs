@@ -3,12 +3,13 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::HARTSCOPE;
+use common::control::Guest;
 use common::process::{self, End, Watchdog};
+use common::{HARTSCOPE, plugins};
 
 /// Resident kilobytes and mappings of a process.
 #[derive(Clone, Copy, Debug)]
@@ -82,4 +83,45 @@ fn threads_leave_nothing_behind_in_the_emitter() {
 #[test]
 fn threads_leave_nothing_behind_in_the_interpreter() {
     create_and_join("interp");
+}
+
+/// Without memory for a vCPU, what makes one fails as a kernel's would: the guest is told to try again.
+#[test]
+fn no_memory_for_a_thread_is_the_guests_error() {
+    let mut guest = Guest::of(plugins::guest("births"), &["--no-control"]);
+    let pid = guest.child.id();
+    let limit = |bytes: u64| {
+        let limit = libc::rlimit {
+            rlim_cur: bytes,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        let nowhere = std::ptr::null_mut();
+        // SAFETY: reads the limit.
+        let set = unsafe { libc::prlimit(pid.cast_signed(), libc::RLIMIT_AS, &limit, nowhere) };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    };
+    assert_eq!(guest.ask(), "0 0");
+    // The thread takes over what the process has left; then there is nothing left.
+    let room = 3 << 20;
+    limit(address_space(pid) + room);
+    assert_eq!(guest.ask(), format!("0 {}", libc::EAGAIN));
+    // The process has a stack, too, for which there may be no memory either.
+    let neither = [libc::EAGAIN, libc::ENOMEM].map(|process| format!("{} {process}", libc::EAGAIN));
+    let answer = guest.ask();
+    assert!(neither.contains(&answer), "{answer}");
+    limit(libc::RLIM_INFINITY);
+    assert_eq!(guest.ask(), "0 0");
+    let mut said = String::new();
+    drop(guest.input.take());
+    let stderr = guest.child.stderr.as_mut().expect("it is piped");
+    stderr.read_to_string(&mut said).expect("it is text");
+    let end = process::finish(&mut guest.child, Duration::from_secs(60));
+    assert_eq!((end, said.as_str()), (End::Exited(7), ""));
+}
+
+/// Bytes that are mapped or reserved.
+fn address_space(pid: u32) -> u64 {
+    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).expect("the guest is alive");
+    let pages = pages.split(' ').next().and_then(|pages| pages.parse().ok());
+    pages.map_or(0, |pages: u64| pages * 4096)
 }

@@ -407,3 +407,67 @@ fn both_interfaces_watch_one_run() {
     );
     assert!(log.contains("v2 insns: inline "), "{log}");
 }
+
+const SAYS_WHO_BEGINS: &str = r#"
+#include <stdio.h>
+#include <qemu-plugin.h>
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
+
+static void begins(qemu_plugin_id_t id, unsigned int vcpu)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "vcpu %u\n", vcpu);
+    qemu_plugin_outs(text);
+    qemu_plugin_outs("begins\n");
+}
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+                                           char **argv)
+{
+    qemu_plugin_register_vcpu_init_cb(id, begins);
+    return 0;
+}
+"#;
+
+#[test]
+fn each_thread_may_have_a_log() {
+    let source = scratch().join("says-who-begins.c");
+    fs::write(&source, SAYS_WHO_BEGINS).expect("scratch is writable");
+    let flags = ["-DQEMU_PLUGIN_API_VERSION=4"];
+    let plugin = library(&source, "says-who-begins", &flags);
+    let directory = tempfile::tempdir().expect("there is room");
+    let file = directory.path().join("log-%d");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(HARTSCOPE);
+        command.args(["run", "-plugin"]).arg(&plugin).args(words);
+        command.arg(bare_guest("profiled"));
+        process::run(&mut command, b"", Duration::from_secs(60))
+    };
+    let name = file.to_str().expect("it is text");
+    let outcome = run(&["-d", "plugin,tid", "-D", name]);
+    assert_eq!(
+        (outcome.end, outcome.stderr_text().as_str()),
+        (End::Exited(0), "")
+    );
+    let files = fs::read_dir(directory.path()).expect("it is there");
+    let said: BTreeSet<String> = files
+        .map(|file| fs::read_to_string(file.expect("it is there").path()).expect("it is text"))
+        .collect();
+    let expected = [0, 1, 2].map(|vcpu| format!("vcpu {vcpu}\nbegins\n"));
+    assert_eq!(said, BTreeSet::from(expected));
+    for (words, why) in [
+        (&["-d", "plugin,tid"][..], "-D FILE with %d"),
+        (&["-d", "plugin,tid", "-D", "log"], "-D FILE with %d"),
+        (
+            &["-d", "plugin,tid,in_asm", "-D", name],
+            "leave all but plugin out",
+        ),
+    ] {
+        let outcome = run(words);
+        let said = outcome.stderr_text();
+        assert_eq!(outcome.end, End::Exited(1), "{said}");
+        assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+    }
+}

@@ -253,6 +253,7 @@ fn new_thread(parent: &mut Thread, request: &Request) -> SysResult {
     tid.map(|tid| tid as u64).ok_or(Errno::EAGAIN)
 }
 
+/// Says its id to the parent, or nothing if there is no memory for it.
 fn thread_main(seed: Seed, tell: &mpsc::SyncSender<i32>) {
     let Seed {
         process,
@@ -260,7 +261,9 @@ fn thread_main(seed: Seed, tell: &mpsc::SyncSender<i32>) {
         mask,
         request,
     } = seed;
-    let mut thread = Thread::new(process, mask, AltStack::NONE);
+    let Ok(mut thread) = Thread::new(process, mask, AltStack::NONE) else {
+        return;
+    };
     copy_registers(&registers, thread.vcpu.state());
     drop(registers);
     request.set_up(&mut thread);
@@ -382,7 +385,8 @@ fn vfork(parent: &mut Thread, request: &Request) -> SysResult {
     let stack = HostStack::new()?;
     parent.block_signals();
     // The alternate stack is kept: the parent does not use it meanwhile.
-    let mut thread = Thread::new(process, parent.signals.mask, parent.signals.altstack);
+    let (mask, altstack) = (parent.signals.mask, parent.signals.altstack);
+    let mut thread = Thread::new(process, mask, altstack).map_err(|_| Errno::EAGAIN)?;
     copy_registers(parent.vcpu.state(), thread.vcpu.state());
     let mut child = VforkChild {
         thread: Some(thread),

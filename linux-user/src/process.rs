@@ -113,6 +113,9 @@ pub enum Error {
     /// What runs guest code.
     #[error(transparent)]
     Engine(#[from] vcpu::Error),
+    /// The first thread.
+    #[error("no memory for a vCPU: {0}")]
+    Vcpu(io::Error),
 }
 
 impl Error {
@@ -499,7 +502,7 @@ fn start(options: Options) -> Result<Thread, Error> {
     });
     process.options.remote.attach(&process);
     name_thread(&process.options.program);
-    Ok(Thread::leader(process, pc, sp))
+    Thread::leader(process, pc, sp).map_err(Error::Vcpu)
 }
 
 /// Names the calling thread after the program, as `execve` does.

@@ -7,6 +7,7 @@ use crate::signal::deliver::Retries;
 use crate::signal::{self, AltStack, SigSet, ThreadSignals};
 use crate::syscall;
 use crate::{Args, Errno, ExitStatus, Process, SysResult};
+use std::io;
 use std::sync::Arc;
 use translate::{CpuState, Reg};
 use vcpu::{Stop, UserMemory, Vcpu};
@@ -44,14 +45,19 @@ pub(crate) enum End {
 }
 
 impl Thread {
-    /// A thread for the calling host thread, whose signals are blocked. Its registers are zero.
-    pub(crate) fn new(process: Arc<Process>, mask: SigSet, altstack: AltStack) -> Thread {
+    /// A thread for the calling host thread, whose signals are blocked. Its registers are zero. Fails if
+    /// there is no memory for it.
+    pub(crate) fn new(
+        process: Arc<Process>,
+        mask: SigSet,
+        altstack: AltStack,
+    ) -> io::Result<Thread> {
         let memory = UserMemory {
             base: process.mm.base(),
         };
-        let vcpu = Vcpu::new(&process.engine, memory);
+        let vcpu = Vcpu::new(&process.engine, memory)?;
         let signals = ThreadSignals::new(vcpu.kicker(), mask, altstack);
-        Thread {
+        Ok(Thread {
             vcpu,
             process,
             tid: gettid(),
@@ -62,21 +68,21 @@ impl Thread {
             end: None,
             clear_child_tid: 0,
             robust_list: 0,
-        }
+        })
     }
 
     /// The first thread of a program.
-    pub(crate) fn leader(process: Arc<Process>, pc: u64, sp: u64) -> Thread {
+    pub(crate) fn leader(process: Arc<Process>, pc: u64, sp: u64) -> io::Result<Thread> {
         let mask = signal::current_mask();
         signal::block_all();
-        let mut thread = Thread::new(process, mask, AltStack::NONE);
+        let mut thread = Thread::new(process, mask, AltStack::NONE)?;
         let state = thread.vcpu.state();
         state.pc = pc;
         state.set(Reg(2), sp);
         thread.begin();
         signal::init_main(thread.tid);
         thread.announce();
-        thread
+        Ok(thread)
     }
 
     /// The calling host thread is this thread from now on.

@@ -7,6 +7,7 @@
 //!
 //! This crate knows neither who caches the result nor who runs it.
 
+pub mod clock;
 pub mod escape;
 pub mod frontend;
 pub mod hooks;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use scoreboard::{Board, Slot};
 
-use crate::csr::timestamp;
+use translate::clock;
 
 /// A word of a vCPU's element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,12 +148,12 @@ impl TscScale {
     pub(crate) fn start() -> TscScale {
         TscScale {
             wall: Instant::now(),
-            ticks: timestamp(),
+            ticks: clock::cycle(),
         }
     }
 
     fn ns(&self, ticks: u64) -> u64 {
-        let elapsed_ticks = timestamp().wrapping_sub(self.ticks).max(1);
+        let elapsed_ticks = clock::cycle().wrapping_sub(self.ticks).max(1);
         let elapsed = self.wall.elapsed().as_nanos();
         u64::try_from(u128::from(ticks) * elapsed / u128::from(elapsed_ticks)).unwrap_or(u64::MAX)
     }

@@ -4,14 +4,13 @@ use epoch::Participant;
 use histogram::thread_cpu_time;
 use plugin_rt::{InstrumentationSet, Instruments, Wishes, fill};
 use tb_cache::{ArenaOwner, Insert, Key, SetId, Tb, Translation};
-use translate::Block;
 use translate::frontend::{self, Limits};
 use translate::hooks;
 use translate::lanes::Lanes;
 use translate::passes::Optimizer;
 use translate::x86::{Emitter, HostCode};
+use translate::{Block, clock};
 
-use crate::csr::timestamp;
 use crate::engine::{Backend, Engine};
 use crate::latency::Recorder;
 use crate::place::{Mapped, Place};
@@ -111,7 +110,7 @@ impl Translator {
     }
 
     fn translate<'a>(&mut self, tools: Tools<'a, '_>, key: Key) -> Result<&'a Tb, Missing> {
-        let start = timestamp();
+        let start = clock::cycle();
         let engine = tools.engine;
         let cache = engine.cache();
         let ticket = cache.ticket();
@@ -177,7 +176,7 @@ impl Translator {
         add(
             counts,
             Count::TranslationTicks,
-            timestamp().wrapping_sub(start),
+            clock::cycle().wrapping_sub(start),
         );
         match inserted {
             Insert::Published(tb) => Ok(tb),

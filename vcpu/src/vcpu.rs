@@ -1,6 +1,7 @@
 //! One vCPU, as its owner sees it.
 
 use std::cell::Cell;
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -76,11 +77,11 @@ unsafe impl<M: Send> Send for Vcpu<M> {}
 
 impl<M: VcpuMemory> Vcpu<M> {
     /// A vCPU of `engine`, all registers 0, offline.
-    pub fn new(engine: &Arc<Engine>, memory: M) -> Vcpu<M> {
+    ///
+    /// Fails if the host has no address space left for its state, or too many mappings.
+    pub fn new(engine: &Arc<Engine>, memory: M) -> io::Result<Vcpu<M>> {
         fault::ensure_handlers();
-        let area = engine.areas().claim();
-        // As for any other memory that the host does not have.
-        let area = area.expect("memory for a vCPU");
+        let area = engine.areas().claim()?;
         let state = OwnState::new(area);
         let (participant, arenas) = join(engine, &state);
         let instruments = Instruments::new(engine.plugins(), state.area().index());
@@ -105,7 +106,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         vcpu.install_stubs();
         vcpu.use_lanes();
         vcpu.state.set_fp_traps(engine.backend() == Backend::X86_64);
-        vcpu
+        Ok(vcpu)
     }
 
     /// The registers and the rest of the state.

@@ -1,16 +1,12 @@
 //! Memory does not grow with the number of threads that have been. Alone in its process, whose size
 //! it measures.
 
-#[path = "run/asm.rs"]
-mod asm;
-#[path = "run/world.rs"]
-#[allow(dead_code, reason = "made for more tests than this one")]
-mod world;
+mod common;
 
 use vcpu::Backend;
 
-use asm::*;
-use world::World;
+use common::asm::*;
+use common::world::World;
 
 #[test]
 fn threads_come_and_go_without_growth() {

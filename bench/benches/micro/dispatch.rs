@@ -65,7 +65,7 @@ fn vcpu(backend: Backend, code: Code) -> Vcpu<UserMemory> {
         ..Config::default()
     };
     let engine = Engine::new(&config, Arc::new(code)).expect("there is memory for a cache");
-    Vcpu::new(&engine, UserMemory { base: 0 })
+    Vcpu::new(&engine, UserMemory { base: 0 }).expect("there is memory for a vCPU")
 }
 
 /// Runs from [`START`] to the next `ecall`.

@@ -40,6 +40,20 @@ pub struct LogItems {
     pub plugin: bool,
     /// Who holds grace periods up.
     pub stall: bool,
+    /// What plugins say, in a file for each thread.
+    pub tid: bool,
+}
+
+impl LogItems {
+    /// Whether there are items that have one log for all threads.
+    pub fn are_shared(&self) -> bool {
+        let plugin_only = LogItems {
+            plugin: true,
+            tid: true,
+            ..LogItems::default()
+        };
+        *self != plugin_only
+    }
 }
 
 /// Where `-D` sends the log.
@@ -140,7 +154,8 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         help: "log: unimp (calls that are not there), strace, plugin (what plugins say),\n\
                stall (vCPUs that hold up what waits for all of them),\n\
                in_asm (guest code), op (ops), op_plugin (ops with what plugins ask for),\n\
-               op_opt (ops after the passes), out_asm (host code)",
+               op_opt (ops after the passes), out_asm (host code);\n\
+               plugin,tid: in a file for each thread, whose id is %d in -D FILE",
     },
     OptionSpec {
         id: Id::DumpFilter,
@@ -250,10 +265,11 @@ fn parse_log_items(items: &mut LogItems, list: &str) -> Result<(), UsageError> {
             "plugin" => items.plugin = true,
             "stall" => items.stall = true,
             "strace" => items.strace = true,
+            "tid" => items.tid = true,
             _ => {
                 return Err(UsageError::new(format!(
                     "unknown log item: -d {item}: there are unimp, strace, plugin, stall, in_asm, \
-                     op, op_plugin, op_opt, out_asm"
+                     op, op_plugin, op_opt, out_asm, tid"
                 )));
             }
         }

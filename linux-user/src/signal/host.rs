@@ -469,7 +469,7 @@ mod tests {
             let mm = Arc::new(AddressSpace::new().unwrap());
             let memory = UserMemory { base: mm.base() };
             let engine = Engine::new(&vcpu::Config::default(), mm).unwrap();
-            let mailbox = Mailbox::new(Vcpu::new(&engine, memory).kicker());
+            let mailbox = Mailbox::new(Vcpu::new(&engine, memory).unwrap().kicker());
             init_thread(&mailbox);
             install(libc::SIGUSR1, Disposition::Caught, 0);
             unblock();

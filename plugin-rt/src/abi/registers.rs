@@ -10,7 +10,7 @@
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::Ordering::Relaxed;
 
-use translate::CpuState;
+use translate::{CpuState, clock};
 
 use super::context::{self, Context, Kind, NO_REGS, RW_REGS};
 use super::glib::{Array, glib};
@@ -96,28 +96,6 @@ fn set_frm(state: &mut CpuState, value: u64) {
 
 /// A request that nobody else makes: the run loop looks for code, and goes on.
 const ANOTHER_MODE: u32 = 1 << 30;
-
-/// The counters, as the guest's own instructions read them.
-mod clock {
-    /// `cycle` and `instret`: only that they grow is promised.
-    pub(super) fn cycle() -> u64 {
-        // SAFETY: every x86-64 processor has it, and no Linux forbids it.
-        unsafe { std::arch::x86_64::_rdtsc() }
-    }
-
-    /// `time`, in ticks of 100 ns.
-    pub(super) fn time() -> u64 {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: writes `now`. This clock always exists.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-        (now.tv_sec as u64)
-            .wrapping_mul(10_000_000)
-            .wrapping_add(now.tv_nsec as u64 / 100)
-    }
-}
 
 const CPU: &CStr = c"org.gnu.gdb.riscv.cpu";
 const FPU: &CStr = c"org.gnu.gdb.riscv.fpu";
@@ -444,14 +422,6 @@ mod tests {
                 _ => assert_eq!((written, read), (true, 0xfeed_f00d_1234_5677)),
             }
         }
-    }
-
-    #[test]
-    fn clocks_go_on() {
-        let before = (clock::cycle(), clock::time());
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        assert!(clock::cycle() > before.0);
-        assert!(clock::time() >= before.1 + 10_000);
     }
 
     #[test]

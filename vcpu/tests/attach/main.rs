@@ -3,11 +3,8 @@
 //! A few hundred cycles always; `cargo test --release -p vcpu --test attach -- --ignored --nocapture`
 //! does 100,000, or as many as `HARTSCOPE_CYCLES` says, with `HARTSCOPE_VCPUS` vCPUs.
 
-#[path = "../run/asm.rs"]
-mod asm;
-#[path = "../run/world.rs"]
-#[allow(dead_code, reason = "made for more tests than this one")]
-mod world;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,8 +17,8 @@ use std::time::{Duration, Instant};
 use plugin_rt::{NoLog, Runtime, Spec};
 use vcpu::{Backend, Config, UserMemory, Vcpu};
 
-use asm::*;
-use world::World;
+use common::asm::*;
+use common::world::World;
 
 /// Longer than anything here has to be waited for.
 const LONG: Duration = Duration::from_secs(60);

@@ -2,8 +2,8 @@
 
 use vcpu::{Backend, Stop};
 
-use crate::asm::*;
-use crate::world::{World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{World, on_both};
 
 /// Stores the word in t1 at s1, makes it visible, calls it, returns to an `ecall`.
 const PATCH_AND_CALL: [u32; 4] = [sw(T1, S1, 0), FENCE_I, jalr(RA, S1, 0), ECALL];

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use vcpu::{Backend, Stop};
 
-use crate::asm::*;
 use crate::cache::{expected, load_many_functions, run_many_functions};
-use crate::world::{World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{World, on_both};
 
 /// Longer than any of this takes.
 const LONG: Duration = Duration::from_secs(30);

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use vcpu::{Backend, Config, Stop};
 
-use crate::asm::*;
-use crate::world::{World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{World, on_both};
 
 const CODE: u64 = 0x1000;
 

@@ -4,8 +4,8 @@ use tb_cache::PAGE_SIZE;
 use translate::{Access, Cause, Fault};
 use vcpu::Stop;
 
-use crate::asm::*;
-use crate::world::{END, World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{END, World, on_both};
 
 fn fault(addr: u64, access: Access) -> Stop {
     Stop::Fault(Fault {

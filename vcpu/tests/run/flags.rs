@@ -3,8 +3,8 @@
 use translate::CpuState;
 use vcpu::{Backend, Stop, UserMemory, Vcpu};
 
-use crate::asm::*;
-use crate::world::World;
+use crate::common::asm::*;
+use crate::common::world::World;
 
 const FFLAGS: u32 = 1;
 const FRM: u32 = 2;

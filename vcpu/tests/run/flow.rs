@@ -2,8 +2,8 @@
 
 use vcpu::{Backend, Stop};
 
-use crate::asm::*;
-use crate::world::{World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{World, on_both};
 
 #[test]
 fn a_loop_runs_to_its_end() {

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use vcpu::{Backend, guarded};
 
-use crate::asm::*;
-use crate::world::{END, World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{END, World, on_both};
 
 #[test]
 fn guarded_routines_report_where_they_failed() {
@@ -130,7 +130,7 @@ fn a_pinned_vcpu_runs_on_one_core() {
     let engine = vcpu::Engine::new(&config, world.ram.clone()).unwrap();
     let base = world.ram.base();
     for _ in 0..3 {
-        let mut vcpu = vcpu::Vcpu::new(&engine, vcpu::UserMemory { base });
+        let mut vcpu = vcpu::Vcpu::new(&engine, vcpu::UserMemory { base }).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 world.call(&mut vcpu, 0x1000);

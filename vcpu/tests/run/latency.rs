@@ -6,8 +6,8 @@ use std::time::Duration;
 use vcpu::latency::{Doing, Kind, Latencies};
 use vcpu::{Backend, Config, Stop, UserMemory, Vcpu};
 
-use crate::asm::*;
-use crate::world::{World, on_both};
+use crate::common::asm::*;
+use crate::common::world::{World, on_both};
 
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -1,6 +1,8 @@
 //! The run loop with guest code assembled by hand, on both back ends.
 
-mod asm;
+#[path = "../common/mod.rs"]
+mod common;
+
 mod cache;
 mod concurrency;
 mod counts;
@@ -9,4 +11,3 @@ mod flags;
 mod flow;
 mod host;
 mod latency;
-mod world;

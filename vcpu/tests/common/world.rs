@@ -194,7 +194,7 @@ impl World {
 
     pub fn vcpu(&self) -> Vcpu<UserMemory> {
         let base = self.ram.base();
-        Vcpu::new(&self.engine, UserMemory { base })
+        Vcpu::new(&self.engine, UserMemory { base }).expect("there is memory")
     }
 
     /// Runs until something is left for the test to judge.
