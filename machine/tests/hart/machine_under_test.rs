@@ -93,7 +93,7 @@ pub fn run(program: &Program, backend: Backend, count: usize) -> String {
     thread::scope(|scope| {
         for (number, lines) in lines.iter().enumerate() {
             let hart = Hart::new(number, physical.clone(), timer.clone(), lines.clone());
-            let vcpu = Vcpu::new(&engine, hart);
+            let vcpu = Vcpu::new(&engine, hart).expect("memory");
             let (entry, args) = (loaded.entry, [0; 2]);
             let power = &*power;
             scope.spawn(move || run_hart(vcpu, power, Begin::Reset(Reset { entry, args })));
