@@ -4,48 +4,14 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
-use common::control::{Client, Guest, LIMIT};
-use common::plugins::{BACKENDS, address, bare_guest};
+use common::attached::Attached;
+use common::control::{Guest, LIMIT};
+use common::plugins::BACKENDS;
 use common::process::{self, End, Watchdog};
 use common::table::rows;
 use serde_json::json;
-
-/// What [`attached`] does: each thread waits.
-struct Attached(Guest);
-
-impl Attached {
-    fn start(options: &[&str]) -> Attached {
-        Attached(Guest::of(bare_guest("attached"), options))
-    }
-
-    fn connect(&self) -> Client {
-        self.0.connect_soon().ready()
-    }
-
-    /// Waits until all threads wait, the workers for a word.
-    fn wait(&self, client: &mut Client, word: &str) {
-        let word = address(&self.0.program, word);
-        let calls = [
-            (libc::SYS_read, 0),
-            (libc::SYS_futex, word),
-            (libc::SYS_futex, word),
-        ];
-        self.0.wait_for_calls(client, &calls);
-    }
-
-    fn work(&mut self) {
-        let input = self.0.input.as_mut().expect("it has not been ended");
-        input.write_all(b"x").expect("it reads");
-    }
-
-    fn end(mut self) {
-        drop(self.0.input.take());
-        assert_eq!(process::finish(&mut self.0.child, LIMIT), End::Exited(0));
-    }
-}
 
 /// By function: all vCPUs, then each.
 fn expected() -> BTreeMap<&'static str, Vec<u64>> {

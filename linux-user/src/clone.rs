@@ -6,8 +6,8 @@
 //!   been held by threads that are not there any more.
 //! * A `vfork` *child* runs in its parent's memory, as Linux has it, so that `posix_spawn` can
 //!   report what went wrong: a host process that shares the memory, on a host stack of its own,
-//!   with the same engine, while the calling thread waits. It has its own signal actions. Plugins see
-//!   it as one more vCPU.
+//!   with the same engine, while the calling thread waits. It has its own signal actions. Plugins do
+//!   not see it.
 
 use crate::mm::vma::Prot;
 use crate::signal::{self, AltStack, ThreadSignals};
@@ -404,11 +404,6 @@ fn vfork(parent: &mut Thread, request: &Request) -> SysResult {
     });
     // The child is gone, or is another program: what it left in this memory is dropped.
     signal::init_thread(&parent.signals.mailbox);
-    if pid != -1
-        && let Some(thread) = &mut child.thread
-    {
-        thread.say_goodbye();
-    }
     drop(child);
     if pid == -1 {
         return Err(Errno::last());
@@ -427,7 +422,6 @@ extern "C" fn vfork_main(argument: *mut c_void) -> i32 {
     child.request.report(thread, thread.tid);
     prepare(thread, &child.request);
     thread.begin();
-    thread.announce();
     thread.run();
     let status = thread.process.vfork_status(thread.end);
     thread.process.syscalls.trace_end(status);

@@ -55,7 +55,11 @@ impl Thread {
         let memory = UserMemory {
             base: process.mm.base(),
         };
-        let vcpu = Vcpu::new(&process.engine, memory)?;
+        // A process in its parent's memory would be one more vCPU of the parent.
+        let vcpu = match process.borrowed_memory {
+            false => Vcpu::new(&process.engine, memory)?,
+            true => Vcpu::unwatched(&process.engine, memory)?,
+        };
         let signals = ThreadSignals::new(vcpu.kicker(), mask, altstack);
         Ok(Thread {
             vcpu,

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use epoch::Participant;
 use histogram::thread_cpu_time;
-use plugin_rt::{Change, InstrumentationSet, Instruments, Refreshed, current};
+use plugin_rt::{Change, InstrumentationSet, Instruments, Refreshed, Runtime as Plugins, current};
 use scoreboard::Slot;
 use tb_cache::{ArenaOwner, Key, SetId};
 use translate::interp;
@@ -80,11 +80,24 @@ impl<M: VcpuMemory> Vcpu<M> {
     ///
     /// Fails if the host has no address space left for its state, or too many mappings.
     pub fn new(engine: &Arc<Engine>, memory: M) -> io::Result<Vcpu<M>> {
+        Vcpu::watched_by(engine.plugins(), engine, memory)
+    }
+
+    /// The same, of which no plugin sees anything.
+    pub fn unwatched(engine: &Arc<Engine>, memory: M) -> io::Result<Vcpu<M>> {
+        Vcpu::watched_by(None, engine, memory)
+    }
+
+    fn watched_by(
+        plugins: Option<&Arc<Plugins>>,
+        engine: &Arc<Engine>,
+        memory: M,
+    ) -> io::Result<Vcpu<M>> {
         fault::ensure_handlers();
         let area = engine.areas().claim()?;
         let state = OwnState::new(area);
         let (participant, arenas) = join(engine, &state);
-        let instruments = Instruments::new(engine.plugins(), state.area().index());
+        let instruments = Instruments::new(plugins, state.area().index());
         let mut vcpu = Vcpu {
             engine: Arc::clone(engine),
             state,

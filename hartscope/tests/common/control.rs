@@ -84,6 +84,11 @@ impl Guest {
     pub fn try_ask(&mut self) -> Option<String> {
         let input = self.input.as_mut().expect("it has not been ended");
         input.write_all(b"x").ok()?;
+        self.line()
+    }
+
+    /// The next line that it writes, unless it has ended.
+    pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let len = self.output.read_line(&mut line).expect("it is text");
         (len != 0).then(|| line.trim().to_owned())

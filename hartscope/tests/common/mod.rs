@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod attached;
 pub mod control;
 pub mod elf;
 pub mod plugins;

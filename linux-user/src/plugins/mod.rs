@@ -7,9 +7,10 @@
 //! 3. When the process ends, the thread that ends it waits until the others have stopped, for a
 //!    while, and then runs the last callbacks. The leader does not give the status away before.
 //! 4. A forked child goes on with the same plugins, counts and vCPU number. No other thread is in a
-//!    callback when it is made ([`gate`]). A `vfork` child lives in
-//!    the memory of its parent, and so do the plugins: they see it as one more vCPU of the parent,
-//!    which ends when the child has got memory of its own. It runs no last callbacks.
+//!    callback when it is made ([`gate`]).
+//! 5. A `vfork` child lives in the memory of its parent, and the plugins in it are the parent's. They
+//!    see nothing of the child, as if it had a copy: it is no vCPU of theirs, and what it executes
+//!    before it has memory of its own is counted nowhere.
 
 pub(crate) mod calls;
 pub(crate) mod gate;
