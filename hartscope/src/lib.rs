@@ -1,6 +1,8 @@
 //! The hartscope command: everything but the entry point.
 
+mod boot;
 mod cli;
+mod console;
 mod control;
 mod demo;
 mod guest;
@@ -23,6 +25,7 @@ const USAGE_STATUS: i32 = 2;
 pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
     match cli::parse(args) {
         Ok(cli::Command::Run(options)) => guest::run(*options),
+        Ok(cli::Command::Boot(options)) => boot::run(*options),
         Ok(cli::Command::Demo(options)) => demo::run(&options),
         Ok(cli::Command::PluginCheck(file)) => plugin_check::run(&file),
         Ok(cli::Command::Target(options)) => control::client::run(&options),

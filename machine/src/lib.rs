@@ -9,6 +9,7 @@
 //! 3. Whatever the guest puts into a register, a ring or a descriptor is at most an error of the
 //!    device, told to the guest; never a panic, never an endless loop.
 
+pub mod board;
 pub mod bus;
 pub mod clint;
 pub mod fdt;
@@ -21,6 +22,8 @@ pub mod power;
 pub mod ram;
 pub mod rom;
 pub mod rtc;
+pub mod run;
+pub mod sbi;
 pub mod uart;
 pub mod virtio;
 pub mod wire;

@@ -59,6 +59,8 @@ struct State {
     fifo: bool,
     /// The transmitter has become empty, and the guest has not looked yet.
     emptied: bool,
+    /// Nothing comes in any more.
+    unplugged: bool,
 }
 
 /// The port.
@@ -171,6 +173,7 @@ impl Uart {
                 scratch: 0,
                 fifo: false,
                 emptied: false,
+                unplugged: false,
             }),
             room: Condvar::new(),
             output,
@@ -178,19 +181,29 @@ impl Uart {
         })
     }
 
-    /// Gives the guest bytes to read; waits while it does not read those that it has.
+    /// Gives the guest bytes to read; waits while it does not read those that it has, until the port is
+    /// unplugged.
     pub fn feed(&self, bytes: &[u8]) {
         let mut state = self.lock();
         for &byte in bytes {
-            while state.received.len() >= FIFO {
+            while state.received.len() >= FIFO && !state.unplugged {
                 state = self
                     .room
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
+            if state.unplugged {
+                return;
+            }
             state.received.push_back(byte);
             self.update(&state);
         }
+    }
+
+    /// The guest has ended: nobody waits for it to read.
+    pub fn unplug(&self) {
+        self.lock().unplugged = true;
+        self.room.notify_all();
     }
 
     /// Sends bytes as if the guest had written them, for firmware.
@@ -304,6 +317,18 @@ mod tests {
         feeder.join().expect("it does not panic");
         assert_eq!(got, (0..100).collect::<Vec<u8>>());
         assert!(!probe.level());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_guest_that_has_ended() {
+        let (uart, _, _) = uart();
+        let feeder = {
+            let uart = Arc::clone(&uart);
+            thread::spawn(move || uart.feed(&[7; 100]))
+        };
+        uart.unplug();
+        feeder.join().expect("it does not panic");
+        uart.feed(&[8; 100]);
     }
 
     #[test]

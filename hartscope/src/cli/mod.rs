@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+pub use boot::{BootOptions, Serial};
 pub use demo::DemoOptions;
 pub use engine::{Backend, EngineOptions, LogFile};
 pub use merge_latency::MergeOptions;
@@ -37,6 +38,8 @@ pub use target::{Action, TargetOptions};
 pub enum Command {
     /// Run a Linux program.
     Run(Box<RunOptions>),
+    /// Run a machine.
+    Boot(Box<BootOptions>),
     /// Run the guest that is built in.
     Demo(DemoOptions),
     /// Say whether a library is a plugin, and whether it can be loaded.
@@ -165,7 +168,7 @@ usage: hartscope COMMAND [OPTIONS] …
 
   run PROGRAM [ARGS…]   run a riscv64 Linux program, one host thread per guest thread
   demo                  run the SMP guest that is built into this binary
-  boot                  run a whole machine (not there yet)
+  boot                  run a whole machine: a kernel, on as many harts as you like
   plugin-check FILE     say which plugin interface a library was built for, what it uses of
                         it, and whether it can be loaded
   merge-latency LOG…    add up the latency logs of several runs or machines
@@ -272,7 +275,7 @@ mod tests {
     fn qemu_options_that_are_not_there_are_refused_not_ignored() {
         assert!(refusal("run -g 1234 prog").contains("not supported"));
         assert!(refusal("run -B 0x1000 prog").contains("guest base"));
-        assert!(refusal("boot -M virt").contains("not there yet"));
+        assert!(refusal("boot -netdev user,id=n").contains("not supported"));
     }
 
     #[test]

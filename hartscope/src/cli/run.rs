@@ -227,7 +227,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             Id::Prefix => options.prefix = Some(value.into()),
             Id::StackSize => options.stack_size = Some(value::size("-s", &value, 1)?),
             Id::Argv0 => options.argv0 = Some(value),
-            Id::Cpu => check_cpu(&value)?,
+            Id::Cpu => value::cpu(&value)?,
             Id::Profile => options.profile = Some(parse_profile(&value)?),
             Id::Help => return Ok(Command::Print(help())),
             Id::Version => return Ok(Command::Print(super::version())),
@@ -257,16 +257,6 @@ fn parse_assignment(value: &OsStr) -> Result<EnvEdit, UsageError> {
         )),
         _ => Err(UsageError::new(format!(
             "bad assignment: -E {}: write VAR=VALUE",
-            value.to_string_lossy()
-        ))),
-    }
-}
-
-fn check_cpu(value: &OsStr) -> Result<(), UsageError> {
-    match value.as_bytes() {
-        b"rv64" | b"max" => Ok(()),
-        _ => Err(UsageError::new(format!(
-            "unknown CPU: -cpu {}: there are rv64 and max",
             value.to_string_lossy()
         ))),
     }

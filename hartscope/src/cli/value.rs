@@ -51,6 +51,17 @@ pub fn number(text: &str) -> Option<u64> {
     }
 }
 
+/// The model of a `--cpu`.
+pub fn cpu(value: &OsStr) -> Result<(), UsageError> {
+    match value.as_encoded_bytes() {
+        b"rv64" | b"max" => Ok(()),
+        _ => Err(UsageError::new(format!(
+            "unknown CPU: -cpu {}: there are rv64 and max",
+            value.to_string_lossy()
+        ))),
+    }
+}
+
 /// Which callbacks are measured.
 pub fn measured(option: &str, value: &OsStr) -> Result<Measured, UsageError> {
     let text = text(option, value)?;
