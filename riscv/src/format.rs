@@ -136,6 +136,8 @@ pub(crate) struct Length {
     immediate: &'static [u32],
     /// Number of the bit that is the sign of every signed immediate.
     sign: u32,
+    /// Whether there are rounding modes and orderings.
+    has_rm: bool,
 }
 
 /// 32-bit encodings.
@@ -145,6 +147,7 @@ pub(crate) const LONG: Length = Length {
     registers: &[7, 4, 3],
     immediate: &[20, 7, 28, 0, 9],
     sign: 31,
+    has_rm: true,
 };
 
 /// 16-bit encodings.
@@ -154,6 +157,7 @@ pub(crate) const SHORT: Length = Length {
     registers: &[7, 31, 18, 2],
     immediate: &[7, 2, 1, 31, 28, 29, 4, 22, 30],
     sign: 12,
+    has_rm: false,
 };
 
 /// The layout of one format.
@@ -279,7 +283,10 @@ impl Layout {
         };
         let registers = self.base | sum(length.registers, &self.registers);
         let [rd, rs1, rs2, rs3] = registers.to_le_bytes();
-        let rm = (raw >> 12) as u8 & self.rounding | (raw >> 25) as u8 & self.ordering;
+        let rm = match length.has_rm {
+            true => (raw >> 12) as u8 & self.rounding | (raw >> 25) as u8 & self.ordering,
+            false => 0,
+        };
         let negative = ((raw << (31 - length.sign)) as i32 >> 31) as u32;
         let imm = sum(length.immediate, &self.immediate) | negative & self.sign;
         let insn = Insn {
@@ -293,9 +300,9 @@ impl Layout {
             imm: imm as i32,
             raw,
         };
-        match self.reserved >> rm & 1 {
-            0 => insn,
-            _ => illegal(raw, length.bytes),
+        match length.has_rm && self.reserved >> rm & 1 != 0 {
+            true => illegal(raw, length.bytes),
+            false => insn,
         }
     }
 }

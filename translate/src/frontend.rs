@@ -57,31 +57,31 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
     let mut front = Front {
         block,
         mode,
+        limits,
         known: Known {
             fold: limits.fold,
             mask: 0,
             values: [0; 32],
         },
+        window: Window::new(code),
         pc,
         entry_point: 0,
         plain_start: 0,
-        straight: pc.wrapping_add(1),
-        room: 0,
+        most_insns: 0,
+        run: pc,
+        end: pc,
+        noted: pc,
+        room: u64::MAX,
     };
-    let mut window = Window::new(code);
     front.open_plain_block();
     loop {
         let closes_loop = front.closes_loop();
-        let limit = match front.plain_insns() {
-            0 => limits.enough_insns.min(limits.max_insns),
-            _ => limits.max_insns,
-        };
         let is_far = front.block.n_insns != 0 && mode.is_far(pc, front.pc);
-        if closes_loop || is_far || front.block.n_insns >= limit.max(1) {
+        if closes_loop || is_far || front.block.n_insns >= front.most_insns {
             front.jump_out(front.pc, closes_loop);
             break;
         }
-        let Some(bits) = window.insn(front.pc) else {
+        let Some(bits) = front.fetch() else {
             front.push(Op::Insn {
                 pc: front.pc,
                 len: 0,
@@ -90,14 +90,15 @@ pub fn translate(block: &mut Block, pc: u64, mode: Mode, code: &dyn GuestCode, l
             break;
         };
         let insn = riscv::decode(bits);
-        front.begin(&insn);
-        match front.insn(&insn, limits) {
-            Flow::Next => front.pc = front.pc.wrapping_add(u64::from(insn.len)),
-            Flow::Follow(target) => front.pc = target,
+        front.begin(insn.len);
+        match front.insn(&insn) {
+            Flow::Next => front.pc = front.end,
+            Flow::Follow(target) => front.follow(target),
             Flow::End => break,
         }
     }
     front.close_plain_block();
+    front.close_run();
 }
 
 /// What an instruction means for the rest of the superblock.
@@ -125,17 +126,6 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The bits of the instruction at `pc`.
-    fn insn(&mut self, pc: u64) -> Option<u32> {
-        if pc & 1 != 0 {
-            return None;
-        }
-        match self.word(pc) {
-            Some(word) => Some(word),
-            None => self.fetch(pc),
-        }
-    }
-
     /// The four bytes at `pc`, if they have been fetched.
     fn word(&self, pc: u64) -> Option<u32> {
         let offset = usize::try_from(pc.wrapping_sub(self.start)).ok()?;
@@ -144,7 +134,6 @@ impl<'a> Window<'a> {
     }
 
     /// The bytes of the instruction at `pc`, which become the first of the window.
-    #[cold]
     fn fetch(&mut self, pc: u64) -> Option<u32> {
         self.start = pc;
         self.len = self.code.fetch(pc, &mut self.buf);
@@ -154,6 +143,12 @@ impl<'a> Window<'a> {
             let half = half.map(u16::from_le_bytes)?;
             (riscv::insn_len(half) == 2).then_some(half.into())
         })
+    }
+
+    /// The `len` bytes at `pc`, which have been fetched.
+    fn bytes(&self, pc: u64, len: u64) -> &[u8] {
+        let at = pc.wrapping_sub(self.start) as usize;
+        &self.buf[at..at + len as usize]
     }
 }
 
@@ -190,15 +185,23 @@ impl Known {
 struct Front<'a> {
     block: &'a mut Block,
     mode: Mode,
+    limits: &'a Limits,
     known: Known,
+    window: Window<'a>,
     pc: u64,
     /// Index of the open plain block's entry point among the ops.
     entry_point: usize,
     /// How many instructions there were before it.
     plain_start: u32,
-    /// Where the last range ends.
-    straight: u64,
-    /// How many bytes there are from there to the start of another range.
+    /// How many instructions the superblock may have here.
+    most_insns: u32,
+    /// Where the run of straight code began that is not among the ranges yet.
+    run: u64,
+    /// Where the instruction at hand ends, and with it the run.
+    end: u64,
+    /// Up to where the run's bytes are among the block's.
+    noted: u64,
+    /// How long the run may become before it meets a range.
     room: u64,
 }
 
@@ -207,17 +210,38 @@ impl Front<'_> {
         self.block.ops.push(op);
     }
 
-    /// Begins the instruction at `self.pc`.
-    fn begin(&mut self, insn: &Insn) {
+    /// The bits of the instruction at `self.pc`.
+    fn fetch(&mut self) -> Option<u32> {
+        if self.pc & 1 != 0 {
+            return None;
+        }
+        match self.window.word(self.pc) {
+            Some(word) => Some(word),
+            None => {
+                self.note_bytes();
+                self.window.fetch(self.pc)
+            }
+        }
+    }
+
+    /// Begins the instruction at `self.pc`, of `len` bytes.
+    fn begin(&mut self, len: u8) {
         let pc = self.pc;
-        self.record(insn.len, insn.raw);
-        self.push(Op::Insn { pc, len: insn.len });
+        self.end = pc.wrapping_add(u64::from(len));
+        self.most_insns = self.limits.max_insns;
         self.block.n_insns += 1;
+        self.push(Op::Insn { pc, len });
     }
 
     fn open_plain_block(&mut self) {
         self.entry_point = self.block.ops.len();
         self.plain_start = self.block.n_insns;
+        let Limits {
+            max_insns,
+            enough_insns,
+            ..
+        } = *self.limits;
+        self.most_insns = max_insns.min(enough_insns).max(1);
         let pc = self.pc;
         self.push(Op::Point { pc, n_insns: 0 });
     }
@@ -240,40 +264,48 @@ impl Front<'_> {
         self.open_plain_block();
     }
 
+    /// Goes on at `target`, which has not been visited.
+    fn follow(&mut self, target: u64) {
+        self.pc = target;
+        if target != self.end {
+            self.close_run();
+            (self.run, self.end, self.noted) = (target, target, target);
+            let ranges = self.block.ranges.iter();
+            let distances = ranges.map(|range| range.start.wrapping_sub(target));
+            self.room = distances.min().unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Copies what is missing of the run's bytes, all of which are in the window.
+    fn note_bytes(&mut self) {
+        let len = self.end.wrapping_sub(self.noted);
+        if len != 0 {
+            let bytes = self.window.bytes(self.noted, len);
+            self.block.bytes.extend_from_slice(bytes);
+            self.noted = self.end;
+        }
+    }
+
+    fn close_run(&mut self) {
+        self.note_bytes();
+        let (start, len) = (self.run, self.end.wrapping_sub(self.run) as u32);
+        if len != 0 {
+            self.block.ranges.push(GuestRange { start, len });
+        }
+    }
+
     /// Whether `pc` lies in code that this superblock already holds.
     fn visited(&self, pc: u64) -> bool {
-        self.block
-            .ranges
-            .iter()
-            .any(|r| pc.wrapping_sub(r.start) < u64::from(r.len))
+        let within = |start, len| pc.wrapping_sub(start) < len;
+        let mut ranges = self.block.ranges.iter();
+        within(self.run, self.end.wrapping_sub(self.run))
+            || ranges.any(|range| within(range.start, u64::from(range.len)))
     }
 
-    /// The same of `self.pc`. Straight code takes no search.
+    /// The same of `self.pc`. What is followed has not been visited, and straight code that meets no
+    /// range takes no search.
     fn closes_loop(&self) -> bool {
-        (self.pc != self.straight || self.room == 0) && self.visited(self.pc)
-    }
-
-    /// Notes the bytes of the instruction at `self.pc`.
-    fn record(&mut self, len: u8, raw: u32) {
-        let (start, len64) = (self.pc, u64::from(len));
-        let ranges = &mut self.block.ranges;
-        match ranges.last_mut() {
-            Some(last) if start == self.straight => last.len += u32::from(len),
-            _ => {
-                let distances = ranges.iter().map(|r| r.start.wrapping_sub(start));
-                self.room = distances.min().unwrap_or(u64::MAX);
-                ranges.push(GuestRange {
-                    start,
-                    len: len.into(),
-                });
-            }
-        }
-        self.straight = start.wrapping_add(len64);
-        self.room = self.room.saturating_sub(len64);
-        let bytes = &mut self.block.bytes;
-        let end = bytes.len() + usize::from(len);
-        bytes.extend_from_slice(&raw.to_le_bytes());
-        bytes.truncate(end);
+        self.pc.wrapping_sub(self.run) >= self.room && self.visited(self.pc)
     }
 
     fn exit(&mut self, target: u64, poll: bool) -> ExitId {
@@ -417,14 +449,14 @@ impl Front<'_> {
         Flow::Next
     }
 
-    fn branch(&mut self, i: &Insn, cond: Cond, limits: &Limits) -> Flow {
+    fn branch(&mut self, i: &Insn, cond: Cond) -> Flow {
         let target = self.pc.wrapping_add(i.imm as u64);
         let next = self.pc.wrapping_add(u64::from(i.len));
         let (a, b) = (Reg(i.rs1), Reg(i.rs2));
         if a == b {
             // Decided already: `beq x,x`, `bge x,x`, `bgeu x,x` always jump, the others never.
             return if matches!(cond, Cond::Eq | Cond::Ge | Cond::Geu) {
-                self.transfer(target, limits)
+                self.transfer(target)
             } else {
                 Flow::Next
             };
@@ -438,7 +470,7 @@ impl Front<'_> {
             b,
             exit,
         });
-        if !limits.superblocks {
+        if !self.limits.superblocks {
             self.jump_out(next, false);
             return Flow::End;
         }
@@ -447,9 +479,9 @@ impl Front<'_> {
     }
 
     /// An unconditional transfer to a known target.
-    fn transfer(&mut self, target: u64, limits: &Limits) -> Flow {
+    fn transfer(&mut self, target: u64) -> Flow {
         let backward = target <= self.pc;
-        if !limits.superblocks || self.visited(target) {
+        if !self.limits.superblocks || self.visited(target) {
             self.jump_out(target, true);
             return Flow::End;
         }
@@ -460,16 +492,16 @@ impl Front<'_> {
         Flow::Follow(target)
     }
 
-    fn jal(&mut self, i: &Insn, limits: &Limits) -> Flow {
+    fn jal(&mut self, i: &Insn) -> Flow {
         let target = self.pc.wrapping_add(i.imm as u64);
         self.constant(i.rd, self.pc.wrapping_add(u64::from(i.len)));
-        self.transfer(target, limits)
+        self.transfer(target)
     }
 
-    fn jalr(&mut self, i: &Insn, limits: &Limits) -> Flow {
+    fn jalr(&mut self, i: &Insn) -> Flow {
         let link = self.pc.wrapping_add(u64::from(i.len));
         if let Some(base) = self.known.get(i.rs1)
-            && limits.superblocks
+            && self.limits.superblocks
         {
             let target = base.wrapping_add(i.imm as u64) & !1;
             self.constant(i.rd, link);
@@ -479,7 +511,7 @@ impl Front<'_> {
                 self.next_plain_block(target);
                 return Flow::Follow(target);
             }
-            return self.transfer(target, limits);
+            return self.transfer(target);
         }
         self.push(Op::JumpReg {
             rd: Reg(i.rd),
@@ -610,7 +642,7 @@ impl Front<'_> {
     }
 
     #[rustfmt::skip]
-    fn insn(&mut self, i: &Insn, limits: &Limits) -> Flow {
+    fn insn(&mut self, i: &Insn) -> Flow {
         if self.mode.fp_off() && i.op.is_float() {
             return self.trap(Trap::Float);
         }
@@ -629,14 +661,14 @@ impl Front<'_> {
             }
             O::Lui => self.constant(i.rd, i.imm as u64),
             O::Auipc => self.constant(i.rd, link),
-            O::Jal => self.jal(i, limits),
-            O::Jalr => self.jalr(i, limits),
-            O::Beq => self.branch(i, Cond::Eq, limits),
-            O::Bne => self.branch(i, Cond::Ne, limits),
-            O::Blt => self.branch(i, Cond::Lt, limits),
-            O::Bge => self.branch(i, Cond::Ge, limits),
-            O::Bltu => self.branch(i, Cond::Ltu, limits),
-            O::Bgeu => self.branch(i, Cond::Geu, limits),
+            O::Jal => self.jal(i),
+            O::Jalr => self.jalr(i),
+            O::Beq => self.branch(i, Cond::Eq),
+            O::Bne => self.branch(i, Cond::Ne),
+            O::Blt => self.branch(i, Cond::Lt),
+            O::Bge => self.branch(i, Cond::Ge),
+            O::Bltu => self.branch(i, Cond::Ltu),
+            O::Bgeu => self.branch(i, Cond::Geu),
             O::Lb => self.load(i, B1, true),
             O::Lh => self.load(i, B2, true),
             O::Lw => self.load(i, B4, true),
