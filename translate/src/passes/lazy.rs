@@ -43,16 +43,52 @@ impl Default for Lazy {
 }
 
 impl Lazy {
-    /// Rewrites the block's ops.
-    pub fn run(&mut self, block: &mut Block) {
+    /// Goes through the block backwards, and says which passes it needs. This one relies on it.
+    pub fn look_ahead(&mut self, block: &Block) -> Needs {
         let fp_traps = block.mode.fp_traps();
-        if !self.look_ahead(&block.ops, fp_traps) {
-            return;
+        let (mut written, mut dead) = (0_u32, 0_u32);
+        let mut needs = Needs::default();
+        self.ahead.clear();
+        for (at, op) in block.ops.iter().enumerate().rev() {
+            // Half of the ops.
+            if let Op::Insn { .. } = op {
+                continue;
+            }
+            let Operands {
+                sources,
+                dest,
+                kind,
+            } = Operands::of(op, fp_traps);
+            if kind == Kind::Apart {
+                needs.counts |= matches!(op, Op::Count { .. });
+                continue;
+            }
+            needs.quiet |= matches!(op, Op::FlagsSwap { .. });
+            let watched = kind.is_watched();
+            let written_here = bit(dest) & !1;
+            let rewritten = written & written_here != 0;
+            needs.lazy |= rewritten && kind == Kind::Cheap;
+            self.ahead.push(Ahead {
+                at: at as u32,
+                sources,
+                dest,
+                kind,
+                rewritten,
+                // What is pending before an op that may be left at is seen there.
+                dead: if watched { 0 } else { dead },
+            });
+            written |= written_here;
+            dead = if watched { 0 } else { dead | written_here } & !sources;
         }
+        needs
+    }
+
+    /// Rewrites the ops of the block that has been looked at.
+    pub fn run(&mut self, block: &mut Block) {
         self.input.clear();
         std::mem::swap(&mut self.input, &mut block.ops);
         let mut pass = Pass {
-            fp_traps,
+            fp_traps: block.mode.fp_traps(),
             input: &self.input,
             copied: 0,
             out: &mut block.ops,
@@ -69,37 +105,17 @@ impl Lazy {
         }
         pass.copy_before(self.input.len());
     }
+}
 
-    /// Goes through the block backwards. Gives whether any op may wait.
-    fn look_ahead(&mut self, ops: &[Op], fp_traps: bool) -> bool {
-        let (mut written, mut dead) = (0_u32, 0_u32);
-        let mut any = false;
-        self.ahead.clear();
-        for (at, op) in ops.iter().enumerate().rev() {
-            // Half of the ops.
-            if let Op::Insn { .. } = op {
-                continue;
-            }
-            let operands = Operands::of(op, fp_traps);
-            if operands.kind == Kind::Apart {
-                continue;
-            }
-            let dest = bit(operands.dest) & !1;
-            let watched = operands.kind.is_watched();
-            let rewritten = written & dest != 0;
-            any |= rewritten && operands.kind == Kind::Cheap;
-            self.ahead.push(Ahead {
-                at: at as u32,
-                operands,
-                rewritten,
-                // What is pending before an op that may be left at is seen there.
-                dead: if watched { 0 } else { dead },
-            });
-            written |= dest;
-            dead = if watched { 0 } else { dead | dest } & !operands.sources;
-        }
-        any
-    }
+/// Which passes have something to do in a block.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// There may be comparisons to make quiet.
+    pub quiet: bool,
+    /// Something may wait.
+    pub lazy: bool,
+    /// There is something to count.
+    pub counts: bool,
 }
 
 /// An op that is not [`Kind::Apart`], and what the rest of the block does with registers.
@@ -107,12 +123,17 @@ impl Lazy {
 struct Ahead {
     /// Where it is in the input.
     at: u32,
-    operands: Operands,
-    /// Whether the op's register is written again.
-    rewritten: bool,
+    /// As in [`Operands`].
+    sources: u32,
     /// Registers that are written after the op before they are read or anybody can look; none if
     /// somebody may look at the op itself.
     dead: u32,
+    /// As in [`Operands`].
+    dest: Reg,
+    /// As in [`Operands`].
+    kind: Kind,
+    /// Whether the op's register is written again.
+    rewritten: bool,
 }
 
 fn bit(r: Reg) -> u32 {
@@ -162,11 +183,12 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     fn op(&mut self, ahead: &Ahead) {
-        let Operands {
+        let Ahead {
             sources,
             dest,
             kind,
-        } = ahead.operands;
+            ..
+        } = *ahead;
         let may_wait = ahead.rewritten && kind == Kind::Cheap;
         if self.waiting == 0 && !may_wait {
             return;
@@ -191,32 +213,33 @@ impl Pass<'_> {
     /// An op that reads or overwrites what is pending or what that reads, or may wait itself, or at
     /// which what is pending matters.
     fn involved(&mut self, ahead: &Ahead) {
-        let Operands {
+        let Ahead {
             sources,
             dest: rd,
             kind,
-        } = ahead.operands;
+            ..
+        } = *ahead;
         let at = ahead.at as usize;
         let op = self.input[at];
         self.copy_before(at);
         self.copied = at + 1;
-        let (mut absorbed, mut now) = (op, ahead.operands);
+        let (mut absorbed, mut reads, mut is_cheap) = (op, sources, kind == Kind::Cheap);
         if sources & self.waiting != 0 {
             absorbed = self.absorb(op, sources);
-            now = Operands::of(&absorbed, self.fp_traps);
+            (reads, is_cheap) = self.reads_of(&absorbed);
         }
         if !rd.is_zero() {
-            let wait = ahead.rewritten && now.kind == Kind::Cheap;
-            if wait && now.sources & self.waiting & !bit(rd) == 0 {
-                self.hold(rd, absorbed, now.sources);
+            let wait = ahead.rewritten && is_cheap;
+            if wait && reads & self.waiting & !bit(rd) == 0 {
+                self.hold(rd, absorbed, reads);
                 return;
             }
-            if self.clear_way(rd, now.sources, ahead.dead) {
+            if self.clear_way(rd, reads, ahead.dead) {
                 absorbed = self.absorb(op, sources);
-                now = Operands::of(&absorbed, self.fp_traps);
+                (reads, is_cheap) = self.reads_of(&absorbed);
             }
-            if wait && now.kind == Kind::Cheap {
-                self.hold(rd, absorbed, now.sources);
+            if wait && is_cheap {
+                self.hold(rd, absorbed, reads);
                 return;
             }
         }
@@ -236,6 +259,12 @@ impl Pass<'_> {
         }
         self.out.push(absorbed);
         self.forget(rd);
+    }
+
+    /// What an op reads, and whether it is cheap.
+    fn reads_of(&self, op: &Op) -> (u32, bool) {
+        let operands = Operands::of(op, self.fp_traps);
+        (operands.sources, operands.kind == Kind::Cheap)
     }
 
     /// Passes on what does not change, up to the op at `at`.

@@ -7,7 +7,7 @@ mod linear;
 mod operands;
 mod quiet;
 
-use crate::ops::{Block, Op};
+use crate::ops::Block;
 
 /// Buffers of the passes, reused from block to block.
 #[derive(Debug, Default)]
@@ -19,17 +19,14 @@ pub struct Optimizer {
 impl Optimizer {
     /// Improves a block whose instrumentation points have been filled or removed.
     pub fn run(&mut self, block: &mut Block) {
-        // Few blocks have anything to do for the first and the last.
-        let (mut sets_flags, mut counts) = (false, false);
-        for op in &block.ops {
-            sets_flags |= matches!(op, Op::FlagsSwap { .. });
-            counts |= matches!(op, Op::Count { .. });
+        let mut needs = self.lazy.look_ahead(block);
+        if needs.quiet && quiet::run(block) {
+            needs = self.lazy.look_ahead(block);
         }
-        if sets_flags {
-            quiet::run(block);
+        if needs.lazy {
+            self.lazy.run(block);
         }
-        self.lazy.run(block);
-        if counts {
+        if needs.counts {
             self.counts.run(block);
         }
     }

@@ -6,10 +6,11 @@
 
 use crate::ops::{Block, FCmpOp, Op};
 
-/// Fuses `x = fflags; compare; fflags = x`. The read stays, as somebody may look at `x`.
-pub fn run(block: &mut Block) {
+/// Fuses `x = fflags; compare; fflags = x`. The read stays, as somebody may look at `x`. Gives
+/// whether there was any.
+pub fn run(block: &mut Block) -> bool {
     let ops = &mut block.ops;
-    let mut read = 0;
+    let (mut read, before) = (0, ops.len());
     while read < ops.len() {
         // A restored x0 clears the flags.
         if let Op::FlagsRead { rd: saved } = ops[read]
@@ -30,6 +31,7 @@ pub fn run(block: &mut Block) {
         }
         read += 1;
     }
+    ops.len() != before
 }
 
 /// The next op that does something to the guest's registers.
