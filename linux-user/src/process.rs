@@ -168,8 +168,8 @@ pub struct Process {
 #[derive(Default)]
 struct Life {
     threads: BTreeMap<i32, Member>,
-    /// Whether nobody who is no guest thread is about to call plugins.
-    helper: Option<Outside>,
+    /// Threads that are no guest's and call plugins at the moment.
+    helpers: Vec<Outside>,
     /// Once it is known.
     status: Option<ExitStatus>,
     /// What the leader called `exit` with.
@@ -356,14 +356,15 @@ impl Process {
         self.life().threads.contains_key(&tid)
     }
 
-    /// For one thread at a time, which is no guest's: whoever forks waits for what it does.
+    /// For threads that are no guest's: whoever forks waits for what they do.
     pub(crate) fn inside<R>(&self, work: impl FnOnce() -> R) -> R {
         let own = Outside::default();
         self.gate.go_outside(&own);
-        self.life().helper = Some(own.clone());
+        self.life().helpers.push(own.clone());
         self.gate.come_back(&own);
         let result = work();
         self.gate.go_outside(&own);
+        self.life().helpers.retain(|helper| !helper.is_same(&own));
         result
     }
 
@@ -419,7 +420,7 @@ impl Process {
                 member.kicker.kick();
                 member.outside.clone()
             });
-            threads.chain(life.helper.clone()).collect()
+            threads.chain(life.helpers.iter().cloned()).collect()
         }))
     }
 

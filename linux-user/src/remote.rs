@@ -94,7 +94,7 @@ impl Remote {
         }
     }
 
-    /// Does what loads plugins or may end them: nobody forks meanwhile.
+    /// Does what loads plugins or may end them: nobody forks meanwhile. Several threads may, at once.
     pub fn inside<R>(&self, work: impl FnOnce() -> R) -> R {
         match self.process() {
             Some(process) => process.inside(work),

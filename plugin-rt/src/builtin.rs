@@ -9,8 +9,9 @@ use std::ptr::with_exposed_provenance;
 use std::sync::Arc;
 
 use libloading::os::unix::Library;
-use translate::hooks::Hook;
+use translate::hooks::{Call, Clobbers, Hook, Regs};
 
+use crate::abi::context::{self, Kind, NO_REGS};
 use crate::callbacks::{Callback, TbTrans, Userdata};
 use crate::plugin::{Interface, VERSIONS};
 use crate::translation::{Translation, with_tb};
@@ -26,6 +27,9 @@ pub trait BuiltIn: Send + Sync {
     fn begins_anew(&self) {}
 }
 
+/// A callback of a built-in subscriber, with the vCPU's number and the userdata. It must not unwind.
+pub type Entered = extern "C" fn(vcpu: u32, userdata: u64);
+
 /// A plain block that is being shown.
 pub struct Shown<'a>(&'a mut Translation);
 
@@ -33,6 +37,22 @@ impl Shown<'_> {
     /// Where its instructions are, in order.
     pub fn pcs(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.0.insns.iter().map(|insn| insn.pc)
+    }
+
+    /// Asks for a hook at the block's entry.
+    pub fn at_entry(&mut self, hook: Hook) {
+        self.0.wishes.entry.push(hook);
+    }
+
+    /// A call, which looks at no registers of the guest.
+    pub fn call(&self, function: Entered, userdata: u64) -> Hook {
+        Hook::Call(Call {
+            function: function as usize,
+            userdata,
+            context: context::of_same_plugin(Kind::Exec, NO_REGS),
+            regs: Regs::None,
+            clobbers: Clobbers::ALL,
+        })
     }
 
     /// Asks for a hook before an instruction, by position.

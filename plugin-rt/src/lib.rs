@@ -35,7 +35,7 @@ mod tests;
 mod timing;
 mod translation;
 
-pub use builtin::{BuiltIn, Shown};
+pub use builtin::{BuiltIn, Entered, Shown};
 pub use fill::fill;
 pub use guest::{CodeBounds, Guest, HwResult, Log, NoLog};
 pub use instruments::{Discon, Instruments, Refreshed};

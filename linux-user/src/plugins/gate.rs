@@ -28,6 +28,11 @@ impl Outside {
         // SeqCst: see `Gate::go_outside`.
         self.0.load(Ordering::SeqCst)
     }
+
+    /// Whether both are the same thread's.
+    pub(crate) fn is_same(&self, other: &Outside) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The gate of a process.
@@ -121,8 +126,8 @@ impl Gate {
             self.outside(own, || ());
         }
         let is_outside = |other: &Outside| {
-            // SeqCst: see `come_back` and `go_outside`. Being outside is published by the store there.
-            Arc::ptr_eq(&other.0, &own.0) || other.0.load(Ordering::SeqCst)
+            // Being outside is published by the store in `go_outside`.
+            other.is_same(own) || other.is_outside()
         };
         self.wait_until(PATIENCE, || others().iter().all(is_outside));
         Closed(self)

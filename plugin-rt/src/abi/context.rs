@@ -117,6 +117,11 @@ pub(crate) fn pack(slot: u16, kind: Kind, flags: u8) -> u32 {
     (u32::from(slot) + 1) << 8 | u32::from(kind as u8) << 4 | u32::from(flags)
 }
 
+/// The word for another callback of the plugin that is being called on this thread.
+pub(crate) fn of_same_plugin(kind: Kind, flags: u8) -> u32 {
+    word() & !0xff | u32::from(kind as u8) << 4 | u32::from(flags)
+}
+
 thread_local! {
     /// 0: look at the vCPU.
     static OWN: Cell<u32> = const { Cell::new(0) };

@@ -7,6 +7,7 @@ use translate::hooks::Hook;
 use translate::{Block, Op};
 
 use super::*;
+use crate::abi::context;
 use crate::{BuiltIn, Shown};
 
 /// Asks for an addition before each block's last instruction.
@@ -82,4 +83,42 @@ fn a_forked_child_has_no_built_in_subscribers() {
     assert!(runtime.plugins().is_empty());
     assert_eq!(Arc::strong_count(&last), 1);
     drop(vcpu);
+}
+
+/// Asks for an addition and a call at each block's entry.
+struct Entries;
+
+extern "C" fn entered(_vcpu: u32, _userdata: u64) {}
+
+impl BuiltIn for Entries {
+    fn name(&self) -> &str {
+        "entries"
+    }
+
+    fn translated(&self, block: &mut Shown<'_>) {
+        block.at_entry(ADD);
+        let call = block.call(entered, 7);
+        block.at_entry(call);
+    }
+}
+
+#[test]
+fn calls_of_a_built_in_subscriber_run_in_its_own_name() {
+    let runtime = runtime();
+    let _other = runtime
+        .add(Arc::new(Last::default()))
+        .expect("there is room");
+    let _id = runtime.add(Arc::new(Entries)).expect("there is room");
+    let slot = runtime.plugins()[1].slot();
+    let mut vcpu = Vcpu::new(&runtime, 0);
+    let wishes = vcpu.instruments.translated(&block());
+    let [ADD, Hook::Call(call)] = wishes[1].entry[..] else {
+        panic!("{:?}", wishes[1].entry);
+    };
+    assert_eq!(
+        (call.function, call.userdata),
+        (entered as *const () as usize, 7)
+    );
+    let own = context::pack(slot, context::Kind::Exec, context::NO_REGS);
+    assert_eq!(call.context, own);
 }
