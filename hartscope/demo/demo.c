@@ -189,7 +189,7 @@ static u32 parse_harts(const char *text)
     return harts <= MAX_HARTS ? harts : 0;
 }
 
-int demo_main(int argc, char **argv)
+int guest_main(int argc, char **argv)
 {
     u32 harts = argc == 2 ? parse_harts(argv[1]) : 0;
     if (!harts) {

@@ -1,4 +1,4 @@
-/* The demo guest's run time: see rt.h. */
+/* The run time of the guests that are built in: see rt.h. */
 #include "rt.h"
 
 /* Tries before a hart that spins gives its host core to somebody else. */

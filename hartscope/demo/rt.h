@@ -1,5 +1,5 @@
 /*
- * The demo guest's run time: system calls, text output, and the three ways in
+ * The run time of the guests that are built in: system calls, text output, and the three ways in
  * which its harts meet: a spin lock (LR/SC), a shared counter (AMO) and a
  * barrier (futex).
  */
@@ -21,6 +21,23 @@ static inline long syscall4(long number, long a, long b, long c, long d)
     register long a3 __asm__("a3") = d;
     register long a7 __asm__("a7") = number;
     __asm__ volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a2), "r"(a3), "r"(a7) : "memory");
+    return a0;
+}
+
+/* The same with six arguments. */
+static inline long syscall6(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long a4 __asm__("a4") = e;
+    register long a5 __asm__("a5") = f;
+    register long a0 __asm__("a0") = a;
+    register long a1 __asm__("a1") = b;
+    register long a2 __asm__("a2") = c;
+    register long a3 __asm__("a3") = d;
+    register long a7 __asm__("a7") = number;
+    __asm__ volatile("ecall"
+                     : "+r"(a0)
+                     : "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5), "r"(a7)
+                     : "memory");
     return a0;
 }
 

@@ -1,4 +1,4 @@
-# Entry points of the demo guest: where the first hart and the others begin.
+# Entry points of the guests that are built in: where the first hart and the others begin.
 #
 # There is no C library. Linux enters the first hart at _start with argc,
 # argv, envp and the auxiliary vector on the stack; every other hart begins
@@ -16,7 +16,7 @@ _start:
     ld      a0, 0(sp)               # argc
     addi    a1, sp, 8               # argv
     andi    sp, sp, -16
-    call    demo_main
+    call    guest_main
     li      a7, 94                  # exit_group
     ecall
     unimp

@@ -1,19 +1,17 @@
 //! `hartscope demo`: the guest that is built into the binary (sources in `hartscope/demo/`).
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 
 use crate::cli::DemoOptions;
 use crate::guest::start;
 use crate::session::engine_backend;
-use crate::{fail, print, report};
+use crate::{built_in, fail, print, report};
 
 static GUEST: &[u8] = include_bytes!("../demo/demo.elf");
 
 /// Runs the demo; returns only if it could not be started.
 pub fn run(options: &DemoOptions) -> i32 {
-    let file = match guest_file() {
+    let file = match built_in::file(c"hartscope-demo", GUEST) {
         Ok(file) => file,
         Err(error) => return fail(&format!("cannot unpack the demo: memory file: {error}"), 1),
     };
@@ -39,17 +37,4 @@ pub fn run(options: &DemoOptions) -> i32 {
         // The guest's status is what counts; its output has been printed.
         let _ = print(&format!("\n{}", report::vcpus(engine)));
     })
-}
-
-/// The guest as a file without a name.
-fn guest_file() -> io::Result<File> {
-    // SAFETY: the name is a C string, and the result is checked.
-    let fd = unsafe { libc::memfd_create(c"hartscope-demo".as_ptr(), libc::MFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us this descriptor.
-    let mut file = unsafe { File::from_raw_fd(fd) };
-    file.write_all(GUEST)?;
-    Ok(file)
 }

@@ -99,7 +99,7 @@ fn reexec_words(options: &RunOptions) -> Vec<OsString> {
 }
 
 /// The guest's environment: ours with the changes that `-E` and `-U` ask for.
-fn environment(edits: &[EnvEdit]) -> Vec<OsString> {
+pub fn environment(edits: &[EnvEdit]) -> Vec<OsString> {
     let mut variables: Vec<(OsString, OsString)> = env::vars_os().collect();
     for edit in edits {
         let (EnvEdit::Set(name, _) | EnvEdit::Unset(name)) = edit;

@@ -1,6 +1,7 @@
 //! The hartscope command: everything but the entry point.
 
 mod boot;
+mod built_in;
 mod cli;
 mod console;
 mod control;
@@ -13,6 +14,7 @@ mod plugins;
 mod profile;
 mod report;
 mod session;
+mod stress;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -27,6 +29,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Ok(cli::Command::Run(options)) => guest::run(*options),
         Ok(cli::Command::Boot(options)) => boot::run(*options),
         Ok(cli::Command::Demo(options)) => demo::run(&options),
+        Ok(cli::Command::Stress(options)) => stress::run(&options),
         Ok(cli::Command::PluginCheck(file)) => plugin_check::run(&file),
         Ok(cli::Command::Target(options)) => control::client::run(&options),
         Ok(cli::Command::Profile(options)) => control::profiling::run(&options),

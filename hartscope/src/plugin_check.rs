@@ -22,7 +22,8 @@ type Library<'a> = ElfFile<'a, FileHeader64<LittleEndian>>;
 
 /// Why a library is not loaded.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Refusal {
     #[error("cannot be read: {0}")]
     Read(io::Error),
     #[error("not a shared library for x86-64")]
@@ -59,6 +60,14 @@ pub fn run(file: &OsStr) -> i32 {
     match refusal {
         None => written,
         Some(_) => 1,
+    }
+}
+
+/// The file of a library that can be loaded.
+pub fn loadable(file: &Path) -> Result<PathBuf, Refusal> {
+    match report(file).1 {
+        Some(refusal) => Err(refusal),
+        None => Ok(with_suffix(file)),
     }
 }
 

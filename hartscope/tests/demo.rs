@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -26,25 +25,7 @@ fn results(output: &str) -> Vec<&str> {
 
 #[test]
 fn the_committed_guest_is_what_its_sources_say() {
-    let directory = common::repository().join("hartscope/demo");
-    let rebuilt = common::scratch().join("demo.elf");
-    let build = Command::new("sh")
-        .arg(directory.join("build.sh"))
-        .arg(&rebuilt)
-        .output();
-    let build = build.expect("there is a shell");
-    assert!(
-        build.status.success(),
-        "{}",
-        String::from_utf8_lossy(&build.stderr)
-    );
-    let committed = fs::read(directory.join("demo.elf")).expect("demo.elf is committed");
-    let rebuilt = fs::read(&rebuilt).expect("build.sh writes it");
-    assert!(
-        committed == rebuilt,
-        "demo.elf is not what build.sh makes: run 'cargo xtask demo-guest' with Debian's \
-         riscv64-linux-gnu-gcc 12"
-    );
+    common::assert_is_built("demo");
 }
 
 #[test]

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 use crate::abi::context;
+use crate::current;
 
 /// Says in one line which plugin has crashed, if `pc` is in a library and a callback is running: in
 /// the plugin, or in a library that it has called. To be called in the handler of `signal`: takes no
 /// lock and no memory.
 pub fn report(signal: &str, pc: u64, addr: u64) {
     let Some(context) = context::current() else {
-        return;
+        return report_stray(signal, pc);
     };
     let own = object_of(report as *const c_void);
     let Some((library, symbol)) = object_of(ptr::without_provenance(pc as usize)) else {
@@ -36,6 +37,22 @@ pub fn report(signal: &str, pc: u64, addr: u64) {
     }
     line.put(library.to_bytes());
     line.put(b"\n");
+    line.write();
+}
+
+/// The same for code in no file, on a thread that is no vCPU's and in no callback: a plugin has started
+/// the thread, and has gone without ending it.
+fn report_stray(signal: &str, pc: u64) {
+    let is_somewhere = object_of(ptr::without_provenance(pc as usize)).is_some();
+    if is_somewhere || current::state().is_some() {
+        return;
+    }
+    let mut line = Line::new();
+    line.put(b"hartscope: a thread crashed with ");
+    line.put(signal.as_bytes());
+    line.put(b" at ");
+    line.put_hexadecimal(pc);
+    line.put(b", where there is no code: a plugin that has gone must have started it, and not ended it\n");
     line.write();
 }
 

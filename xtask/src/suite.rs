@@ -72,11 +72,11 @@ pub fn bench(args: &[String]) -> Step {
     Step::new("bench", 120, "cargo run --release --package bench --").args(args)
 }
 
-/// Builds the demo guest that the binary embeds.
-pub fn demo_guest() -> Step {
-    Step::new(
-        "demo guest",
-        1,
-        "sh hartscope/demo/build.sh hartscope/demo/demo.elf",
-    )
+/// Builds the guests that the binary embeds.
+pub fn built_in_guests() -> [Step; 2] {
+    ["demo", "stress"].map(|name| {
+        let guest = format!("hartscope/{name}/{name}");
+        let command = format!("sh hartscope/demo/build.sh {guest}.elf {guest}.c");
+        Step::new("built-in guest", 1, &command)
+    })
 }

@@ -18,6 +18,7 @@ mod merge_latency;
 mod plugin_check;
 mod profile;
 mod run;
+mod stress;
 mod target;
 mod value;
 
@@ -31,6 +32,7 @@ pub use engine::{Backend, EngineOptions, LogFile};
 pub use merge_latency::MergeOptions;
 pub use profile::ProfileOptions;
 pub use run::{EnvEdit, RunOptions};
+pub use stress::{Length, StressOptions};
 pub use target::{Action, TargetOptions};
 
 /// What the user asked for.
@@ -42,6 +44,8 @@ pub enum Command {
     Boot(Box<BootOptions>),
     /// Run the guest that is built in.
     Demo(DemoOptions),
+    /// Let plugins come and go at random while a guest runs, and check that all is well.
+    Stress(Box<StressOptions>),
     /// Say whether a library is a plugin, and whether it can be loaded.
     PluginCheck(OsString),
     /// Talk to a guest that is running already.
@@ -169,6 +173,8 @@ usage: hartscope COMMAND [OPTIONS] …
   run PROGRAM [ARGS…]   run a riscv64 Linux program, one host thread per guest thread
   demo                  run the SMP guest that is built into this binary
   boot                  run a whole machine: a kernel, on as many harts as you like
+  stress                attach, reset and detach plugins at random while a guest runs, and check
+                        that nothing is lost, late or left behind
   plugin-check FILE     say which plugin interface a library was built for, what it uses of
                         it, and whether it can be loaded
   merge-latency LOG…    add up the latency logs of several runs or machines
@@ -196,6 +202,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageE
         b"run" => run::parse(args),
         b"demo" => demo::parse(args),
         b"boot" => boot::parse(args),
+        b"stress" => stress::parse(args),
         b"plugin-check" => plugin_check::parse(args),
         b"attach" => target::parse("attach", args),
         b"detach" => target::parse("detach", args),

@@ -215,10 +215,10 @@ impl Control {
 }
 
 /// The signal by which hartscope gets its threads out of host calls.
-const KICK: i32 = linux_user::signal::KICK;
+pub const KICK: i32 = linux_user::signal::KICK;
 
 /// Blocks all signals but some for the calling thread: they are the guest's.
-fn block_signals(but: &[i32]) {
+pub fn block_signals(but: &[i32]) {
     let set = all_signals_but(but);
     // SAFETY: reads the set.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &set, ptr::null_mut()) };

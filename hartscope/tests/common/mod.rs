@@ -29,6 +29,27 @@ pub fn scratch() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }
 
+/// Asserts that `hartscope/NAME/NAME.elf`, a guest that is built in, is what its sources say.
+pub fn assert_is_built(name: &str) {
+    let sources = repository().join("hartscope");
+    let file = |ending: &str| sources.join(format!("{name}/{name}.{ending}"));
+    let rebuilt = scratch().join(format!("{name}.elf"));
+    let build = Command::new("sh")
+        .arg(sources.join("demo/build.sh"))
+        .args([&rebuilt, &file("c")])
+        .output()
+        .expect("there is a shell");
+    let errors = String::from_utf8_lossy(&build.stderr);
+    assert!(build.status.success(), "{errors}");
+    let committed = std::fs::read(file("elf")).expect("it is committed");
+    let rebuilt = std::fs::read(&rebuilt).expect("build.sh writes it");
+    assert!(
+        committed == rebuilt,
+        "{name}.elf is not what build.sh makes: run 'cargo xtask demo-guest' with Debian's \
+         riscv64-linux-gnu-gcc 12"
+    );
+}
+
 /// The machine that a guest is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {

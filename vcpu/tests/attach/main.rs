@@ -370,6 +370,9 @@ fn cycles(cycles: u64, vcpus: u64, rounds: u64) {
             if cycle == warm {
                 sizes = Sizes::now();
             }
+            if cycles >= 10_000 && cycle % (cycles / 10) == 0 {
+                println!("after {cycle}: {:?}", Sizes::now());
+            }
             if cycle == warm || cycle == cycles {
                 assert!(!library.is_mapped(), "cycle {cycle}");
             }
