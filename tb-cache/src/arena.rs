@@ -21,6 +21,9 @@
 //! 4. All blocks of an arena are of one instrumentation set, so that a set's memory can be had back
 //!    when nobody will run it again ([`Pool::take_set`]), and no block of another set goes with it.
 //!
+//! 5. Of the free arenas a few keep their memory, for those who want one next. The others give it back:
+//!    how many were once in use at the same time says nothing about what is needed now.
+//!
 //! Blocks without host code take room as if they had some, so that a size means as many blocks to
 //! the interpreter, and touch none of it.
 //!
@@ -58,6 +61,9 @@ const ROOM_PER_BLOCK: usize = 32;
 
 /// An arena gets its memory in steps of this many bytes, which cost less than page by page.
 const STEP: usize = 32 << 10;
+
+/// How many free arenas keep their memory.
+const KEPT: usize = 16;
 
 /// How many arenas a small region is cut into.
 const FEW: usize = 16;
@@ -169,6 +175,15 @@ impl Arena {
         self.used = start_bits(self.size);
     }
 
+    /// Gives the memory of an empty arena back.
+    fn give_back(&mut self, region: &Region) {
+        // SAFETY: no block is there that anybody could run.
+        unsafe { region.give_back(self.offset..self.offset + self.size) };
+        self.populated = 0;
+        self.heap = Bump::default();
+        self.blocks = Vec::new();
+    }
+
     fn drop_blocks(&mut self) {
         for tb in self.blocks.drain(..) {
             // SAFETY: placed in the heap by `add`, dropped only here.
@@ -229,7 +244,10 @@ pub(crate) struct Pool {
 struct Stock {
     /// Arenas with numbers from here on have never been used.
     fresh: usize,
+    /// Empty ones that have memory (rule 5).
     free: Vec<Arena>,
+    /// Empty ones that have given it back.
+    bare: Vec<Arena>,
     /// Left by their owners, who have gone, or gone over to another set. Oldest first.
     partial: Vec<Arena>,
     /// Oldest first.
@@ -238,6 +256,13 @@ struct Stock {
     draining: usize,
     /// Those of all owners.
     slots: Vec<Arc<Slot>>,
+}
+
+impl Stock {
+    /// How many arenas are empty, of `count`.
+    fn empty(&self, count: usize) -> usize {
+        self.free.len() + self.bare.len() + (count - self.fresh)
+    }
 }
 
 /// What came of looking for room.
@@ -255,6 +280,8 @@ pub struct ArenaCounts {
     pub total: usize,
     /// Empty.
     pub free: usize,
+    /// Those of them that have no memory: never used, or given back.
+    pub bare: usize,
     /// Full, waiting for their turn to be evicted.
     pub filled: usize,
     /// Evicted, waiting for the end of their grace period.
@@ -336,7 +363,7 @@ impl Pool {
         if let Some(at) = stock.partial.iter().position(fits) {
             return Some(stock.partial.remove(at));
         }
-        if let Some(arena) = stock.free.pop() {
+        if let Some(arena) = stock.free.pop().or_else(|| stock.bare.pop()) {
             return Some(arena);
         }
         if stock.fresh < self.count {
@@ -367,7 +394,7 @@ impl Pool {
                 at.map(|at| stock.partial.remove(at))
             })
         };
-        while stock.free.len() + (self.count - stock.fresh) + stock.draining < reserve
+        while stock.empty(self.count) + stock.draining < reserve
             && let Some(oldest) = oldest(stock)
         {
             stock.draining += 1;
@@ -404,8 +431,17 @@ impl Pool {
     pub(crate) unsafe fn recycle(&self, mut arena: Arena) {
         arena.clear(&self.region);
         let mut stock = self.stock.lock();
+        if stock.free.len() < KEPT {
+            stock.draining -= 1;
+            stock.free.push(arena);
+            return;
+        }
+        drop(stock);
+        // Takes a while.
+        arena.give_back(&self.region);
+        let mut stock = self.stock.lock();
         stock.draining -= 1;
-        stock.free.push(arena);
+        stock.bare.push(arena);
     }
 
     /// The block whose code begins at host address `code`.
@@ -462,7 +498,8 @@ impl Pool {
         let stock = self.stock.lock();
         ArenaCounts {
             total: self.count,
-            free: stock.free.len() + (self.count - stock.fresh),
+            free: stock.empty(self.count),
+            bare: stock.empty(self.count) - stock.free.len(),
             filled: stock.filled.len(),
             draining: stock.draining,
         }

@@ -95,6 +95,25 @@ impl Region {
         }
     }
 
+    /// Gives the memory of a range back, whose ends are multiples of the page size: it reads as zero, and
+    /// costs a page again when it is stored to.
+    ///
+    /// # Safety
+    ///
+    /// No thread executes the bytes there or accesses them otherwise during the call.
+    pub unsafe fn give_back(&self, range: Range<usize>) {
+        assert!(range.start <= range.end && range.end <= self.size);
+        // A host that will not take it lets us keep it: then what is there is overwritten some day.
+        // SAFETY: in bounds; of no interest to anybody, as the caller promises.
+        unsafe {
+            libc::madvise(
+                self.write.as_ptr().add(range.start).cast(),
+                range.len(),
+                libc::MADV_REMOVE,
+            );
+        }
+    }
+
     /// Copies bytes in at `offset`.
     ///
     /// # Safety
@@ -198,6 +217,29 @@ mod tests {
         region.populate(PAGE..PAGE);
         assert_eq!(region.word(PAGE).load(Relaxed), 7);
         assert_eq!(region.word(2 * PAGE).load(Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_given_back_is_zero_in_both_views_and_can_be_used_again() {
+        let region = Region::new(3 * PAGE).unwrap();
+        for page in 0..3 {
+            region.word(page * PAGE).store(7, Relaxed);
+        }
+        // SAFETY: nobody else knows the region.
+        unsafe { region.give_back(PAGE..2 * PAGE) };
+        let execute = |page: usize| {
+            // SAFETY: in bounds, and nobody writes.
+            unsafe {
+                region
+                    .execute
+                    .add(page * PAGE)
+                    .cast::<u64>()
+                    .read_volatile()
+            }
+        };
+        assert_eq!([0, 1, 2].map(execute), [7, 0, 7]);
+        region.word(PAGE).store(8, Relaxed);
+        assert_eq!([0, 1, 2].map(execute), [7, 8, 7]);
     }
 
     #[test]

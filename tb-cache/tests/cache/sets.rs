@@ -52,7 +52,8 @@ fn a_forgotten_set_gives_all_its_room_back_and_the_others_keep_theirs() {
     let after = fixture.cache.stats();
     assert_eq!((after.blocks, after.evictions), (before.blocks, 0));
     // The arena of the empty set is among the others now, instead of with its vCPU.
-    assert_eq!(after.arenas, before.arenas);
+    assert_eq!(after.arenas.free, before.arenas.free);
+    assert_eq!((after.arenas.filled, after.arenas.draining), (0, 0));
     for page in 0..100 {
         assert_eq!(fixture.run(page), result(page, 0));
     }
@@ -72,6 +73,39 @@ fn sets_that_come_and_go_do_not_use_up_room() {
     let stats = fixture.cache.stats();
     assert_eq!((stats.evictions, stats.no_room), (0, 0), "{stats:?}");
     assert_eq!(count(&fixture, 100, 0), empty, "nobody evicted these");
+}
+
+#[test]
+fn what_many_needed_once_is_given_back() {
+    const OWNERS: u64 = 40;
+    let mut fixture = Fixture::new(OWNERS, 16 << 20);
+    for set in 16..20 {
+        let (cache, online) = (&fixture.cache, &fixture.online);
+        let mut owners: Vec<_> = (0..OWNERS).map(|_| cache.arena_owner()).collect();
+        for (page, owner) in (0..OWNERS).zip(&mut owners) {
+            translate_as(
+                cache,
+                online,
+                owner,
+                &fixture.world,
+                of_set(page, set),
+                true,
+            )
+            .unwrap();
+        }
+        for page in 0..OWNERS {
+            let tb = cache.lookup(online, of_set(page, set)).unwrap();
+            // SAFETY: just found.
+            assert_eq!(unsafe { run(tb.code()) }, result(page, 0));
+        }
+        let arenas = fixture.cache.stats().arenas;
+        assert_eq!((arenas.total - arenas.free) as u64, OWNERS);
+        assert!(fixture.cache.forget_set(SetId(set)));
+        fixture.online.quiesce();
+        let arenas = fixture.cache.stats().arenas;
+        assert_eq!(arenas.free, arenas.total);
+        assert_eq!(arenas.free - arenas.bare, 16, "with memory");
+    }
 }
 
 #[test]
