@@ -4,6 +4,7 @@
 //! Needs `riscv64-linux-gnu-gcc` and `qemu-system-riscv64` (Debian: gcc-riscv64-linux-gnu,
 //! qemu-system-misc).
 
+mod fuzz;
 mod guest;
 mod machine_under_test;
 
@@ -15,13 +16,16 @@ use vcpu::Backend;
 /// What the program says under QEMU.
 fn reference(program: &guest::Program) -> String {
     let output = Command::new("timeout")
-        .args(["60", "qemu-system-riscv64", "-M", "virt", "-m", "64M"])
+        .args(["20", "qemu-system-riscv64", "-M", "virt", "-m", "64M"])
+        .args(["-cpu", "rv64,h=off"])
         .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
         .arg("-bios")
         .arg(program.path())
         .output()
         .expect("qemu-system-riscv64 is installed");
-    assert!(output.status.success(), "{output:?}");
+    if !output.status.success() {
+        eprintln!("QEMU: {}", output.status);
+    }
     String::from_utf8(output.stdout)
         .expect("text")
         .replace('\r', "")
