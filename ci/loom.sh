@@ -1,9 +1,10 @@
 #!/bin/sh
-# Model-checks the shipped concurrency code with loom, and checks that every memory ordering that
-# the sources call necessary is: weakened, it makes the model that its comment names fail.
+# Model-checks the shipped concurrency code with loom, and checks that every memory ordering and every
+# step that the sources call necessary is: weakened or left out, it makes the models that its claim names
+# fail. docs/models.md lists them all.
 #
-# Bound: 2 preemptions per execution, 15 s on 2 cores, and a minute to build from nothing.
-# LOOM_MAX_PREEMPTIONS=3, for a nightly run, takes some minutes.
+# Bound: 2 preemptions per execution, a minute on 2 cores, and another to build from nothing.
+# LOOM_MAX_PREEMPTIONS=3, for a nightly run, takes half an hour.
 # Its own target directory, because a change of RUSTFLAGS rebuilds everything.
 set -eu
 cd "$(dirname "$0")/.."

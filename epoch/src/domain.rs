@@ -38,11 +38,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::ordering;
 use crate::participant::Participant;
 use crate::slots::SlotList;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed, fence};
+use crate::{ordering, step};
 
 /// What is to be done after a grace period.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -215,7 +215,7 @@ impl Domain {
 
     fn drain(&self) {
         let mut queue = self.queue.lock();
-        if queue.draining {
+        if step!("domain.drain.alone" => "jobs_in_order", queue.draining) {
             return;
         }
         queue.draining = true;

@@ -108,9 +108,12 @@ impl Participant {
         self.seen = now;
         // Release: pairs with the scan's Acquire; the accesses before this quiescent point happen
         // before the jobs it lets run.
-        self.slot().seen.store(
-            now,
-            ordering!(Release, "participant.quiesce" => "scan_sees_quiescer"),
+        step!(
+            "participant.quiesce.seen" => "retire_while_online",
+            self.slot().seen.store(
+                now,
+                ordering!(Release, "participant.quiesce" => "scan_sees_quiescer"),
+            )
         );
         // Pairs with itself in other participants and with the fences in `leave` and `retire`: the
         // last of those that a job waits for sees that it was the last. It also acquires what

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use epoch::ordering;
 use epoch::sync::atomic::AtomicU32;
 use epoch::sync::{Mutex, MutexGuard};
+use epoch::{ordering, step};
 
 use crate::board::{Board, Full};
 use crate::ranges::Ranges;
@@ -138,7 +138,7 @@ impl Areas {
         if index >= indexes.end {
             let skipped = indexes.end..index;
             indexes.free.extend(skipped);
-            indexes.end = index + 1;
+            step!("areas.claim.end" => "two_claim", indexes.end = index + 1);
             // Release: pairs with the Acquire in `count`.
             self.count.store(
                 indexes.end,
@@ -154,7 +154,7 @@ impl Areas {
             index,
         };
         if used {
-            area.zero_head();
+            step!("areas.claim.zero" => "index_reused", area.zero_head());
         }
         Ok(area)
     }

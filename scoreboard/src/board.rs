@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use epoch::step;
 use epoch::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::areas::Areas;
@@ -118,11 +119,14 @@ impl Drop for Board {
         // such writes happen before this, as those of a thread that has borrowed `self` do. What
         // is published from now on is zero here.
         for start in self.areas.table().all() {
-            // SAFETY: the range is this board's, which nobody else has any more.
-            unsafe { space::zero(start, self.range.clone()) };
+            step!(
+                "board.drop.zero" => "room_reused, board_retired",
+                // SAFETY: the range is this board's, which nobody else has any more.
+                unsafe { space::zero(start, self.range.clone()) }
+            );
         }
         // After that, so that the lock orders the zeroes before the range's next use.
-        self.areas.ranges().give(self.range.clone());
+        step!("board.drop.give" => "last_room", self.areas.ranges().give(self.range.clone()));
     }
 }
 

@@ -34,8 +34,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use epoch::Participant;
 use epoch::sync::Mutex;
+use epoch::{Participant, step};
 use translate::Block;
 use translate::x86::{CODE_ALIGN, HostCode};
 
@@ -409,7 +409,10 @@ impl Pool {
         // Slots first: what is put back meanwhile is found among the others.
         let held = slots.iter().filter_map(|slot| {
             let mut slot = slot.lock();
-            slot.take_if(|arena| arena.is_of(set))
+            step!(
+                "arena.take_set.held" => "set_is_switched, set_is_forgotten_too_early",
+                slot.take_if(|arena| arena.is_of(set))
+            )
         });
         let mut taken: Vec<Arena> = held.collect();
         let mut stock = self.stock.lock();

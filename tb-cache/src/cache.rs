@@ -3,9 +3,8 @@
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
-use epoch::ordering;
 use epoch::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use epoch::{Domain, Participant};
+use epoch::{Domain, Participant, ordering, step};
 use translate::ops::ExitId;
 use translate::x86::HostCode;
 use translate::{Block, GuestCode};
@@ -298,7 +297,10 @@ impl TbCache {
                 // SAFETY: it was in a record, the chain lock is held since before.
                 let tb = unsafe { tb.as_ref() };
                 if whole || tb.overlaps(start, len) {
-                    self.invalidate(&mut token, tb);
+                    step!(
+                        "cache.invalidate" => "page_is_remapped, both_ends_killed",
+                        self.invalidate(&mut token, tb)
+                    );
                 }
             }
         }
@@ -307,7 +309,10 @@ impl TbCache {
     /// A write-protected page is about to be written. Called before the write can take effect, that
     /// is, before the page is made writable.
     pub fn page_written(&self, page: u64) {
-        self.pages.written(page & !(PAGE_SIZE - 1));
+        step!(
+            "cache.page_written" => "code_is_written",
+            self.pages.written(page & !(PAGE_SIZE - 1))
+        );
     }
 
     /// Makes writes to code visible to execution: drops the blocks whose guest bytes have changed.
@@ -319,7 +324,10 @@ impl TbCache {
                 continue;
             }
             if concern.is_write() {
-                self.pages.watch_again(page, code);
+                step!(
+                    "cache.fence_i.watch" => "fence_beside_a_writer, writer_beside_a_fence",
+                    self.pages.watch_again(page, code)
+                );
             }
             for tb in self.pages.blocks(page) {
                 // SAFETY: found in a record by one who is online.
@@ -378,9 +386,18 @@ impl TbCache {
         if kill == Kill::Now {
             // Out of the index before out of the links: who leaves by an exit that has just lost
             // its link looks here next.
-            let was_published = self.index.remove(tb);
-            self.pages.forget(tb);
-            chain::unlink(token, self.pool.region(), tb);
+            let was_published = step!(
+                "cache.kill.index" => "killed_once, evicted_while_read, set_beside_eviction",
+                self.index.remove(tb)
+            );
+            step!(
+                "cache.kill.pages" => "killed_between_pages, evicted_while_invalidated",
+                self.pages.forget(tb)
+            );
+            step!(
+                "cache.kill.links" => "link_and_kill, both_ends_killed",
+                chain::unlink(token, self.pool.region(), tb)
+            );
             self.counters
                 .removed
                 .fetch_add(u64::from(was_published), Relaxed);

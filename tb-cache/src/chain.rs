@@ -17,6 +17,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+use epoch::step;
 use epoch::sync::cell::UnsafeCell;
 use epoch::sync::{Mutex, MutexGuard};
 use translate::ops::ExitId;
@@ -92,7 +93,11 @@ impl Links {
 
 /// Makes `exit` of `from` jump to `to`. Gives whether it does now because of this call.
 pub(crate) fn link(token: &mut Token, region: &Region, from: &Tb, exit: ExitId, to: &Tb) -> bool {
-    if from.is_dead() || to.is_dead() || !from.key().chains_to(to.key()) {
+    let one_is_dead = step!(
+        "chain.link.alive" => "link_and_kill",
+        from.is_dead() || to.is_dead()
+    );
+    if one_is_dead || !from.key().chains_to(to.key()) {
         return false;
     }
     let exit_index = usize::from(exit);

@@ -23,11 +23,10 @@
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use epoch::ordering;
 use epoch::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use epoch::sync::cell::Lifetime;
 use epoch::sync::{Mutex, MutexGuard};
-use epoch::{Domain, Participant};
+use epoch::{Domain, Participant, ordering, step};
 
 use crate::key::Key;
 use crate::tb::Tb;
@@ -277,7 +276,8 @@ impl Table {
             if has_tag(word, hash) && untagged(word).addr() != TOMBSTONE {
                 let found = untagged(word);
                 // SAFETY: the caller is online.
-                if unsafe { &*found }.key() == key {
+                let is_same = unsafe { &*found }.key() == key;
+                if step!("index.claim.same" => "two_translate_one_block", is_same) {
                     return NonNull::new(found);
                 }
             }

@@ -25,9 +25,9 @@
 use std::collections::BTreeMap;
 use std::ptr::{self, NonNull};
 
-use epoch::ordering;
 use epoch::sync::Mutex;
 use epoch::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use epoch::{ordering, step};
 use translate::GuestCode;
 
 use crate::records::Records;
@@ -186,7 +186,11 @@ impl Pages {
             self.concerns.lock().pages.insert(page, always);
         }
         self.records.with(page, |record| {
-            if record.birth == birth {
+            let is_another = step!(
+                "pages.watch.birth" => "record_is_made_anew",
+                record.birth != birth
+            );
+            if !is_another {
                 record.watch = Some(watch);
             }
         });

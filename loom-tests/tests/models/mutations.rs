@@ -76,6 +76,45 @@ fn every_strong_ordering_carries_a_claim() {
     }
 }
 
+/// `docs/models.md` has a row for each model, which names the mutations that it notices.
+#[test]
+fn the_table_is_complete() {
+    let mut expected: BTreeMap<String, BTreeSet<String>> = models()
+        .into_iter()
+        .filter(|model| !model.starts_with("mutations::"))
+        .map(|model| (model, BTreeSet::new()))
+        .collect();
+    for (mutation, names) in claims() {
+        for (model, mutations) in &mut expected {
+            if names
+                .iter()
+                .any(|name| model.ends_with(&format!("::{name}")))
+            {
+                mutations.insert(mutation.clone());
+            }
+        }
+    }
+    let text = fs::read_to_string(workspace().join("docs/models.md")).expect("it is there");
+    let quoted = |cell: &str| -> Vec<String> {
+        let quoted = cell.split('`').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    };
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let table: BTreeMap<String, BTreeSet<String>> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            let [model, _, mutations, _, _] = cells[..] else {
+                panic!("five columns: {row}");
+            };
+            (
+                quoted(model).concat(),
+                quoted(mutations).into_iter().collect(),
+            )
+        })
+        .collect();
+    assert_eq!(table, expected);
+}
+
 fn passes(model: &str, mutation: &str) -> bool {
     let output = run(&[model, "--exact", "--test-threads", "1"], mutation);
     let text = String::from_utf8_lossy(&output.stdout);
@@ -124,13 +163,15 @@ fn claims() -> Claims {
     claims
 }
 
+fn workspace() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("this crate lies in the workspace")
+}
+
 /// The modelled crates' sources, without comments.
 fn sources() -> Vec<(PathBuf, String)> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this crate lies in the workspace");
     let mut found = Vec::new();
-    let mut folders: Vec<_> = CRATES.map(|name| workspace.join(name).join("src")).into();
+    let mut folders: Vec<_> = CRATES.map(|name| workspace().join(name).join("src")).into();
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).expect("the workspace's sources can be read");
         for entry in entries {

@@ -96,3 +96,61 @@ fn set_is_forgotten_too_early() {
         assert_eq!((stats.blocks, stats.arenas.draining), (0, 0));
     });
 }
+
+/// The set is switched, its blocks are found and linked, and another vCPU needs so much room that arenas
+/// are evicted, all at the same time. What a vCPU finds stays readable until it goes over, and in the
+/// end nothing of the set is left.
+#[test]
+fn set_beside_eviction() {
+    explore(
+        &["linked", "not linked", "evicted", "not evicted"],
+        |coverage| {
+            let world = World::new();
+            let mut vcpu = world.vcpu();
+            vcpu.set = SET;
+            for page in [0, 1] {
+                let inserted = vcpu.translate(page, Kind::Code);
+                assert!(matches!(inserted, Insert::Published(_)));
+            }
+            let mut other = world.vcpu();
+            let _ = other.translate(2, Kind::ManyOps);
+            let published = Arc::new(Published::new(SET));
+            let mut set = published.reader();
+            let runner = {
+                let coverage = Arc::clone(coverage);
+                thread::spawn(move || {
+                    set.refresh();
+                    vcpu.set = *set;
+                    let linked = link(&vcpu);
+                    coverage.either(linked, "linked", "not linked");
+                    vcpu.participant.offline();
+                    vcpu
+                })
+            };
+            let evicter = thread::spawn(move || {
+                for page in [0, 1] {
+                    let _ = other.translate(page, Kind::ManyOps);
+                    other.participant.quiesce();
+                }
+                other.participant.offline();
+            });
+            published.publish(SetId::EMPTY);
+            let forgetting = Arc::clone(&world);
+            world.domain.retire(Box::new(move || {
+                forgetting.cache.forget_set(SET);
+            }));
+            let vcpu = runner.join().unwrap();
+            evicter.join().unwrap();
+            // Not before: to loom a thread that is about to try a lock waits for it, so that the end of
+            // an owner beside a search for room would look like a deadlock.
+            drop(vcpu);
+            assert_eq!(world.domain.pending(), 0);
+            let mut late = world.vcpu();
+            late.set = SET;
+            assert!(late.lookup(0).is_none() && late.lookup(1).is_none());
+            let stats = world.cache.stats();
+            assert_eq!(stats.arenas.draining, 0);
+            coverage.either(stats.forgotten == 0, "evicted", "not evicted");
+        },
+    );
+}
