@@ -17,6 +17,9 @@ const LIBRARIES: [&str; 1] = ["-lm"];
 /// The program for the start-up measurement.
 pub const HELLO: &str = "hello";
 
+/// The program for the measurement of guests that run.
+pub const ROUNDS: &str = "rounds";
+
 /// A program's binary for this machine.
 pub fn native(tools: &Tools, name: &str) -> PathBuf {
     tools.guest_dir().join("native").join(name)
@@ -29,7 +32,11 @@ pub fn riscv64(tools: &Tools, name: &str) -> PathBuf {
 
 /// Builds what is missing or older than the sources.
 pub fn guests(tools: &Tools, programs: &[Program]) -> Result<(), Error> {
-    let names: BTreeSet<&str> = programs.iter().map(|p| p.name).chain([HELLO]).collect();
+    let names: BTreeSet<&str> = programs
+        .iter()
+        .map(|p| p.name)
+        .chain([HELLO, ROUNDS])
+        .collect();
     let sources_changed = newest_source()?;
     for (cc, binary) in [
         (&tools.native_cc, native as fn(&Tools, &str) -> PathBuf),

@@ -1,6 +1,6 @@
 //! `cargo run --release -p bench`: builds the guest programs, measures them natively, under QEMU
 //! and under both back ends of hartscope in one interleaved run, and reports the ratios. With
-//! `--plugins`, what plugins cost.
+//! `--plugins`, what plugins cost; with `--profile-attached`, what a guest that runs notices of a profile.
 //!
 //! Rules:
 //! 1. Whatever is missing is installed or is an error: nothing is skipped silently.
@@ -8,6 +8,7 @@
 //! 3. The contenders take turns, so that a slow moment of the machine hits them all; the minimum
 //!    of all runs counts.
 
+mod attached;
 mod build;
 mod check;
 mod machine;
@@ -61,6 +62,9 @@ struct Options {
     /// Measure what plugins cost, on the integer programs.
     #[arg(long)]
     plugins: bool,
+    /// Measure what a guest that runs notices of a profile.
+    #[arg(long)]
+    profile_attached: bool,
     /// Where the results go as JSON [default: bench.json in the target directory].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -131,6 +135,14 @@ fn run(options: &Options) -> Result<bool, Error> {
     }
     if options.plugins {
         let table = plugins::costs(&tools, &programs, options)?;
+        print!("{table}");
+        if let Some(file) = &options.markdown {
+            write(file, &table)?;
+        }
+        return Ok(true);
+    }
+    if options.profile_attached {
+        let table = attached::profile(&tools, options)?;
         print!("{table}");
         if let Some(file) = &options.markdown {
             write(file, &table)?;
