@@ -50,3 +50,24 @@ fn levels_agree_in_host_code() {
 fn levels_agree_in_the_interpreter() {
     agrees("levels", Backend::Interp);
 }
+
+#[test]
+fn fences_agree_in_host_code() {
+    agrees("fences", Backend::X86_64);
+}
+
+#[test]
+fn fences_agree_in_the_interpreter() {
+    agrees("fences", Backend::Interp);
+}
+
+/// Four harts, each of which has done its part and seen what the others did.
+#[test]
+fn harts_work_together() {
+    let program = guest::build("harts");
+    let mut expected = String::from("sum 3a980\nreserved 61a80\nlocked 88b80\nturns 7d0\n");
+    expected.push_str(&"versions c8\n".repeat(4));
+    for backend in [Backend::X86_64, Backend::Interp] {
+        assert_eq!(run(&program, backend, 4), expected, "{backend:?}");
+    }
+}

@@ -4,7 +4,7 @@
         .section .text.start
         .globl _start
 _start: csrr    t0, mhartid
-        bnez    t0, park
+        bnez    t0, others
         la      sp, stack_top
         la      t0, on_machine_trap
         csrw    mtvec, t0
@@ -29,6 +29,17 @@ finish: li      t0, 0x100000
         sw      t1, (t0)
 park:   wfi
         j       park
+
+# The other harts run what a program has for them, if it has anything.
+others: la      t1, other
+        beqz    t1, park
+        la      sp, stacks
+        slli    t2, t0, 12
+        add     sp, sp, t2
+        mv      a0, t0
+        call    other
+        j       park
+        .weak   other
 
 # struct trap *try(unsigned long level, void (*code)(), unsigned long a0, unsigned long a1)
 #
@@ -113,3 +124,5 @@ trapped: .space 64
         .balign 4096
         .space  65536
 stack_top:
+        # Of a page each, growing downwards; the first is nobody's.
+stacks: .space  8 * 4096
