@@ -1,12 +1,20 @@
 //! `hartscope boot`.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
 use machine::board::{Board, Options};
+use machine::plugins::Observed;
 use machine::power::End;
-use plugin_rt::SystemInfo;
+use machine::symbols::{self, Symbols};
+use plugin_rt::{Runtime, SystemInfo};
 
 use crate::cli::BootOptions;
 use crate::console::Console;
 use crate::fail;
+use crate::profile::{self, Profile};
 use crate::session::Session;
 
 /// Runs a machine to its end; returns the exit status.
@@ -17,9 +25,20 @@ pub fn run(options: BootOptions) -> i32 {
         smp_vcpus: harts,
         max_vcpus: harts,
     };
-    let session = match Session::begin(&options.engine, false, Some(system)) {
+    let may_have_plugins = options.profile.is_some();
+    let session = match Session::begin(&options.engine, may_have_plugins, Some(system)) {
         Ok(session) => session,
         Err(status) => return status,
+    };
+    if let Some(runtime) = session.runtime() {
+        match observed(&options) {
+            Ok(observed) => runtime.set_guest(Arc::new(observed)),
+            Err(error) => return fail(&error, 1),
+        }
+    }
+    let profile = match profile(&options, session.runtime()) {
+        Ok(profile) => profile,
+        Err(error) => return fail(&error, 1),
     };
     let console = match Console::open(&options.serial) {
         Ok(console) => console,
@@ -42,9 +61,15 @@ pub fn run(options: BootOptions) -> i32 {
         }
     };
     console.close();
+    if let Some(runtime) = session.runtime() {
+        runtime.at_exit();
+    }
     match ended {
         Ok(ended) => {
             session.report(&ended.engine);
+            if let Some(Err(error)) = profile.as_ref().map(Profile::finish) {
+                fail(&error, 0);
+            }
             match ended.end {
                 End::Off(status) => status,
                 End::Reset => 0,
@@ -52,6 +77,31 @@ pub fn run(options: BootOptions) -> i32 {
         }
         Err(error) => fail(&error, 1),
     }
+}
+
+/// The machine as plugins ask about it.
+fn observed(options: &BootOptions) -> Result<Observed, symbols::Error> {
+    let symbols = match (&options.symbols, &options.kernel) {
+        (Some(file), _) => Symbols::read(file)?,
+        // An Image has none.
+        (None, Some(kernel)) => Symbols::read(kernel).unwrap_or_default(),
+        (None, None) => Symbols::default(),
+    };
+    let path = options.kernel.as_ref().map(|kernel| kernel.as_os_str());
+    let kernel = path.and_then(|path| CString::new(path.as_bytes()).ok());
+    Ok(Observed::new(kernel, symbols))
+}
+
+/// Begins with the profile, if one is wanted. (Then there is a plugin runtime.)
+fn profile(
+    options: &BootOptions,
+    plugins: Option<&Runtime>,
+) -> Result<Option<Profile>, profile::Error> {
+    let wanted = options.profile.as_ref().zip(plugins);
+    let title = options.kernel.as_deref().unwrap_or(Path::new("machine"));
+    let profile =
+        wanted.map(|(output, runtime)| Profile::start(output, title.as_os_str(), runtime));
+    profile.transpose()
 }
 
 /// Switches a machine on, and waits until it is off.

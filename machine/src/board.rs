@@ -167,16 +167,16 @@ impl Board {
 
         let mut bus = Bus::default();
         let clint = Clint::new(wires(&lines, &[lines::MSIP]), Arc::clone(&timer) as _);
-        bus.add(map::ROM, "rom", Arc::new(Rom::new(loaded.rom)));
+        bus.add(map::ROM, c"rom", Arc::new(Rom::new(loaded.rom)));
         bus.add(
             map::FINISHER,
-            "test",
+            c"test",
             Arc::new(Finisher::new(Arc::clone(&power))),
         );
-        bus.add(map::RTC, "rtc", Arc::new(Rtc::default()));
-        bus.add(map::CLINT, "clint", Arc::new(clint));
-        bus.add(map::PLIC, "plic", Arc::clone(&plic) as _);
-        bus.add(map::UART, "serial", Arc::clone(&uart) as _);
+        bus.add(map::RTC, c"rtc", Arc::new(Rtc::default()));
+        bus.add(map::CLINT, c"clint", Arc::new(clint));
+        bus.add(map::PLIC, c"plic", Arc::clone(&plic) as _);
+        bus.add(map::UART, c"serial", Arc::clone(&uart) as _);
         add_virtio(&mut bus, &options.devices, &ram, &plic)?;
 
         let built_in = options.firmware == Firmware::BuiltIn;
@@ -301,7 +301,7 @@ fn add_virtio(
             }
         };
         let start = map::VIRTIO + number as u64 * map::VIRTIO_STRIDE;
-        bus.add(start..start + map::VIRTIO_STRIDE, "virtio-mmio", device);
+        bus.add(start..start + map::VIRTIO_STRIDE, c"virtio-mmio", device);
     }
     Ok(())
 }

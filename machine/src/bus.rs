@@ -1,5 +1,6 @@
 //! Which device answers at a physical address.
 
+use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ pub trait Device: Send + Sync {
 
 struct Slot {
     range: Range<u64>,
-    name: &'static str,
+    name: &'static CStr,
     device: Arc<dyn Device>,
 }
 
@@ -32,7 +33,7 @@ impl Bus {
     /// # Panics
     ///
     /// If there is something at one of the addresses already: the map of the board is wrong.
-    pub fn add(&mut self, range: Range<u64>, name: &'static str, device: Arc<dyn Device>) {
+    pub fn add(&mut self, range: Range<u64>, name: &'static CStr, device: Arc<dyn Device>) {
         let at = self
             .slots
             .partition_point(|slot| slot.range.end <= range.start);
@@ -40,7 +41,7 @@ impl Bus {
             .slots
             .get(at)
             .is_none_or(|next| range.end <= next.range.start);
-        assert!(free, "{name} lies over another device");
+        assert!(free, "{name:?} lies over another device");
         self.slots.insert(
             at,
             Slot {
@@ -65,7 +66,7 @@ impl Bus {
     }
 
     /// What the device at an address is called.
-    pub fn name_of(&self, addr: u64) -> Option<&'static str> {
+    pub fn name_of(&self, addr: u64) -> Option<&'static CStr> {
         self.find(addr, 1).map(|(slot, _)| slot.name)
     }
 
@@ -94,8 +95,8 @@ mod tests {
     #[test]
     fn accesses_find_their_device_and_fault_outside() {
         let mut bus = Bus::default();
-        bus.add(0x200..0x300, "two", Arc::new(Constant(2000)));
-        bus.add(0x100..0x180, "one", Arc::new(Constant(1000)));
+        bus.add(0x200..0x300, c"two", Arc::new(Constant(2000)));
+        bus.add(0x100..0x180, c"one", Arc::new(Constant(1000)));
         assert_eq!(bus.load(0x100, Size::B4), Some(1000));
         assert_eq!(bus.load(0x17c, Size::B4), Some(1124));
         assert_eq!(bus.load(0x17d, Size::B4), None, "the end is outside");
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(bus.store(0x2f8, Size::B8, 1), Some(()));
         assert_eq!(bus.store(0x300, Size::B1, 1), None);
         assert_eq!(bus.load(u64::MAX, Size::B8), None);
-        assert_eq!(bus.name_of(0x17f), Some("one"));
+        assert_eq!(bus.name_of(0x17f), Some(c"one"));
         assert_eq!(bus.name_of(0x180), None);
     }
 
@@ -112,7 +113,7 @@ mod tests {
     #[should_panic(expected = "lies over")]
     fn devices_do_not_overlap() {
         let mut bus = Bus::default();
-        bus.add(0x100..0x200, "one", Arc::new(Constant(0)));
-        bus.add(0x1ff..0x280, "two", Arc::new(Constant(0)));
+        bus.add(0x100..0x200, c"one", Arc::new(Constant(0)));
+        bus.add(0x1ff..0x280, c"two", Arc::new(Constant(0)));
     }
 }

@@ -82,7 +82,10 @@ fn vcpu(board: &Board, engine: &Arc<Engine>, number: usize) -> io::Result<Vcpu<H
         bus: Arc::clone(&board.bus),
     };
     let lines = Arc::clone(&board.lines[number]);
-    let hart = Hart::new(number, physical, Arc::clone(&board.timer), lines);
+    let mut hart = Hart::new(number, physical, Arc::clone(&board.timer), lines);
+    if engine.plugins().is_some() {
+        hart.observe();
+    }
     Vcpu::new(engine, hart)
 }
 

@@ -51,6 +51,15 @@ pub enum HwResult {
     InvalidAddressSpace = 5,
 }
 
+/// What is at a physical address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// The physical address.
+    pub addr: u64,
+    /// The name of the device there; `None` for memory.
+    pub device: Option<&'static CStr>,
+}
+
 /// The guest. Any thread may ask.
 pub trait Guest: Send + Sync {
     /// Reads memory whatever its protection; `false`, and nothing promised of `buf`, if a page is
@@ -68,6 +77,10 @@ pub trait Guest: Send + Sync {
     }
     /// The physical address of a virtual one, as the calling vCPU sees it.
     fn translate(&self, _addr: u64) -> Option<u64> {
+        None
+    }
+    /// What is at a virtual address, as the calling vCPU sees it. `None` in a program.
+    fn hardware(&self, _addr: u64) -> Option<Hardware> {
         None
     }
     /// Where guest code lies in the host's memory; null if it does not lie in memory.

@@ -37,7 +37,7 @@ mod translation;
 
 pub use builtin::{BuiltIn, Entered, Shown};
 pub use fill::fill;
-pub use guest::{CodeBounds, Guest, HwResult, Log, NoLog};
+pub use guest::{CodeBounds, Guest, Hardware, HwResult, Log, NoLog};
 pub use instruments::{Discon, Instruments, Refreshed};
 pub use lifecycle::Refused;
 pub use loader::{LoadError, NotReset, Reason};

@@ -330,6 +330,15 @@ impl CpuState {
         self.set_hart_mode(Privilege::Machine, true);
     }
 
+    /// A hart's privilege; a program runs in user mode.
+    pub fn privilege(&self) -> Privilege {
+        match self.hart_mode >> Mode::PRIVILEGE_SHIFT & 3 {
+            0 => Privilege::User,
+            1 => Privilege::Supervisor,
+            _ => Privilege::Machine,
+        }
+    }
+
     /// Sets a hart's privilege, and whether its floating-point instructions are for the run loop.
     #[inline]
     pub fn set_hart_mode(&mut self, privilege: Privilege, fp_off: bool) {

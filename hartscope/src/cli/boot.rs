@@ -7,7 +7,9 @@ use machine::board::{Firmware, VirtioDevice};
 use machine::map;
 
 use super::engine::{self, EngineOptions};
+use super::run;
 use super::{Command, OptionSpec, Refused, UsageError, describe, parse_options, value};
+use crate::profile;
 
 /// Where the serial port leads.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +48,10 @@ pub struct BootOptions {
     pub serial: Serial,
     /// A reset ends the machine.
     pub no_reboot: bool,
+    /// Where the names of the kernel's functions are; else in the kernel, if that is an ELF file.
+    pub symbols: Option<PathBuf>,
+    /// Where a profile is written.
+    pub profile: Option<profile::Output>,
 }
 
 enum Id {
@@ -62,6 +68,8 @@ enum Id {
     NoGraphic,
     Display,
     NoReboot,
+    Symbols,
+    Profile,
     Machine,
     Cpu,
     Help,
@@ -75,7 +83,7 @@ fn specs() -> Vec<OptionSpec<Id>> {
         .collect()
 }
 
-const OWN: [OptionSpec<Id>; 14] = [
+const OWN: [OptionSpec<Id>; 16] = [
     OptionSpec {
         id: Id::Kernel,
         names: &["kernel"],
@@ -153,6 +161,20 @@ const OWN: [OptionSpec<Id>; 14] = [
         help: "end instead of starting again",
     },
     OptionSpec {
+        id: Id::Symbols,
+        names: &["symbols"],
+        value: Some("FILE"),
+        help: "names of the kernel's functions, for plugins and profiles: its System.map, or an ELF\n\
+               file (default: those of the kernel)",
+    },
+    OptionSpec {
+        id: Id::Profile,
+        names: &["profile"],
+        value: Some("FILE"),
+        help: "count instructions by function and hart, and write a table (.txt), folded\n\
+               stacks (.folded) or a flame graph (.svg) at the end",
+    },
+    OptionSpec {
         id: Id::Machine,
         names: &["M", "machine"],
         value: Some("virt"),
@@ -195,10 +217,6 @@ const REFUSED: &[Refused] = &[
         why: "networks are not supported yet",
     },
     Refused {
-        names: &["profile"],
-        why: "profiles of machines are not supported yet",
-    },
-    Refused {
         names: &["icount", "rtc"],
         why: "the clock is the host's",
     },
@@ -234,6 +252,8 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
         devices: Vec::new(),
         serial: Serial::default(),
         no_reboot: false,
+        symbols: None,
+        profile: None,
     };
     let mut drives = Vec::new();
     let mut devices = Vec::new();
@@ -259,6 +279,8 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             Id::Display if value == "none" => {}
             Id::Display => return Err(UsageError::new("there is no display: --display none")),
             Id::NoReboot => options.no_reboot = true,
+            Id::Symbols => options.symbols = Some(value.into()),
+            Id::Profile => options.profile = Some(run::parse_profile(&value)?),
             Id::Machine if value == "virt" => {}
             Id::Machine => return Err(UsageError::new("unknown machine: there is virt")),
             Id::Cpu => value::cpu(&value)?,

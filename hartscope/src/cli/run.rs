@@ -244,7 +244,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
     Ok(Command::Run(Box::new(options)))
 }
 
-fn parse_profile(value: &OsStr) -> Result<profile::Output, UsageError> {
+pub(super) fn parse_profile(value: &OsStr) -> Result<profile::Output, UsageError> {
     profile::Output::new(value).map_err(|error| UsageError::new(error.to_string()))
 }
 

@@ -32,6 +32,7 @@ use self::memory::{Physical, Translations, View};
 use self::mmu::Regime;
 use self::timer::{Level, Timer};
 use self::trap::Exception;
+use crate::plugins;
 
 /// A hart: everything of it but the registers that programs use, which are the vCPU's.
 pub struct Hart {
@@ -44,6 +45,8 @@ pub struct Hart {
     lines: Arc<Lines>,
     /// It has executed `wfi`, and waits for an interrupt.
     waits: bool,
+    /// Whether plugins may ask what it sees.
+    is_observed: bool,
 }
 
 impl Hart {
@@ -59,7 +62,13 @@ impl Hart {
             timer,
             lines,
             waits: false,
+            is_observed: false,
         }
+    }
+
+    /// Plugins may ask what it sees, on the thread that runs it.
+    pub fn observe(&mut self) {
+        self.is_observed = true;
     }
 
     /// Makes all but its memory what it was at first. [`Hart::begin`] comes next.
@@ -181,8 +190,16 @@ impl Hart {
     fn apply_mode(&mut self, state: &mut CpuState) {
         let fp_off = !self.csrs.status.fp_is_dirty();
         state.set_hart_mode(self.csrs.privilege, fp_off);
-        self.known.set_data(data_regime(&self.csrs));
+        self.put_data_regime();
         state.tlb = self.known.view();
+    }
+
+    fn put_data_regime(&mut self) {
+        let data = data_regime(&self.csrs);
+        self.known.set_data(data);
+        if self.is_observed {
+            plugins::see(&data, &self.physical);
+        }
     }
 
     fn forget_all(&mut self, state: &mut CpuState) {
@@ -218,13 +235,13 @@ impl Hart {
             Effect::Interrupts => {}
             Effect::AddressSpace => {
                 self.known.forget_address_spaces();
-                self.known.set_data(data_regime(&self.csrs));
+                self.put_data_regime();
                 self.show_translations(state);
             }
             Effect::Protection => self.forget_all(state),
             Effect::Timer => {
                 self.arm();
-                self.known.set_data(data_regime(&self.csrs));
+                self.put_data_regime();
             }
         }
         self.interrupt().is_some()

@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use plugin_rt::Discon;
 use translate::{Privilege, Reg};
 use vcpu::{Stop, Vcpu};
 
@@ -78,6 +79,7 @@ enum Next {
 pub fn run(mut vcpu: Vcpu<Hart>, power: &Power, begin: Begin<'_>) {
     let lines = Arc::clone(vcpu.memory().lines());
     lines.set_kicker(vcpu.kicker());
+    vcpu.instruments().init();
     let mut next = Next::Run;
     let firmware = match begin {
         Begin::Reset(reset) => {
@@ -132,7 +134,9 @@ impl Thread<'_> {
     fn turn(&mut self) -> Next {
         let (hart, state) = self.vcpu.parts();
         if let Some(interrupt) = hart.interrupt() {
+            let from = state.pc;
             hart.take_interrupt(state, interrupt);
+            self.tell(Discon::Interrupt, from);
         }
         match self.vcpu.run() {
             Stop::Request => match self.vcpu.memory().take_wait() {
@@ -153,7 +157,10 @@ impl Thread<'_> {
         let enabled = hart.csrs.enabled();
         if hart.csrs.pending() & enabled == 0 {
             let lines = &self.lines;
+            // Left or not by a callback: the guest goes on where the state says.
+            let _ = self.vcpu.instruments().idle();
             self.vcpu.while_offline(|| lines.wait(enabled));
+            let _ = self.vcpu.instruments().resume();
         }
     }
 
@@ -161,10 +168,15 @@ impl Thread<'_> {
         let (hart, state) = self.vcpu.parts();
         let privilege = hart.csrs.privilege;
         let Some(firmware) = self.firmware.filter(|_| privilege == Privilege::Supervisor) else {
+            let from = state.pc;
             hart.take_exception(state, Exception::of_ecall(privilege), 0);
+            self.tell(Discon::Exception, from);
             return Next::Run;
         };
-        match firmware.call(&mut self.vcpu) {
+        let from = state.pc;
+        let after = firmware.call(&mut self.vcpu);
+        self.tell(Discon::HostCall, from);
+        match after {
             After::Go => Next::Run,
             After::Wait => Next::Wait,
             After::Stopped => Next::Stopped,
@@ -187,5 +199,16 @@ impl Thread<'_> {
             }
         };
         hart.take_exception(state, exception, value);
+        self.tell(Discon::Exception, pc);
+    }
+
+    /// Plugins are told that the guest goes on elsewhere than behind the instruction at `from`.
+    fn tell(&mut self, kind: Discon, from: u64) {
+        let to = self.vcpu.state().pc;
+        let instruments = self.vcpu.instruments();
+        if instruments.wants_discontinuities() {
+            // Left or not: the guest goes on where the state says.
+            let _ = instruments.discontinuity(kind, from, to);
+        }
     }
 }

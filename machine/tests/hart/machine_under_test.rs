@@ -65,11 +65,11 @@ pub fn run(program: &Program, backend: Backend, count: usize) -> String {
         .map(|lines| Arc::new(Software(lines.clone())) as _);
     let clint = Clint::new(software.collect(), timer.clone());
     let mut bus = Bus::default();
-    bus.add(map::CLINT, "clint", Arc::new(clint));
-    bus.add(map::UART, "serial", serial.clone());
+    bus.add(map::CLINT, c"clint", Arc::new(clint));
+    bus.add(map::UART, c"serial", serial.clone());
     bus.add(
         map::FINISHER,
-        "finisher",
+        c"finisher",
         Arc::new(Finisher::new(power.clone())),
     );
     let physical = Physical {

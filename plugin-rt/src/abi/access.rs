@@ -1,6 +1,7 @@
 //! What plugins may ask about a memory access, inside its callback, and the way to another pc.
 
-use std::ffi::{c_char, c_void};
+use std::cell::UnsafeCell;
+use std::ffi::c_char;
 use std::ptr;
 
 use translate::escape;
@@ -8,7 +9,9 @@ use translate::escape;
 use super::context::{self, Kind, RW_REGS, RW_REGS_PC};
 use super::{Export, export};
 use crate::current;
+use crate::guest::Hardware;
 use crate::misuse::{breach, questionable};
+use crate::runtime::Runtime;
 
 pub(super) const EXPORTS: &[Export] = &[
     export!(2 qemu_plugin_mem_size_shift),
@@ -98,28 +101,78 @@ fn value(info: u32, [low, high]: [u64; 2]) -> MemValue {
     MemValue { kind, data }
 }
 
-/// The access's physical address. A program has none.
+thread_local! {
+    /// What the last [`qemu_plugin_get_hwaddr`] on this thread found.
+    static FOUND: UnsafeCell<Hardware> = const {
+        UnsafeCell::new(Hardware { addr: 0, device: None })
+    };
+}
+
+/// What is at the access's address. A program has no hardware.
 #[unsafe(no_mangle)]
-extern "C" fn qemu_plugin_get_hwaddr(_info: u32, _vaddr: u64) -> *const c_void {
-    ptr::null()
+extern "C" fn qemu_plugin_get_hwaddr(_info: u32, vaddr: u64) -> *const Hardware {
+    let guest = Runtime::global().and_then(|runtime| runtime.guest());
+    match guest.and_then(|guest| guest.hardware(vaddr)) {
+        Some(hardware) => FOUND.with(|found| {
+            // SAFETY: this thread's; plugins keep the pointer no longer than their callback, and no
+            // reference to it is held.
+            unsafe { found.get().write(hardware) };
+            found.get().cast_const()
+        }),
+        None => ptr::null(),
+    }
+}
+
+/// What a plugin's handle stands for.
+///
+/// # Safety
+///
+/// The handle is null, or was given to the calling callback.
+unsafe fn hardware(handle: *const Hardware) -> Option<Hardware> {
+    // SAFETY: as the caller promises.
+    unsafe { handle.as_ref() }.copied()
 }
 
 /// Whether the access went to a device.
+///
+/// # Safety
+///
+/// As for [`hardware`].
 #[unsafe(no_mangle)]
-extern "C" fn qemu_plugin_hwaddr_is_io(_hwaddr: *const c_void) -> bool {
-    false
+unsafe extern "C" fn qemu_plugin_hwaddr_is_io(handle: *const Hardware) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { hardware(handle) }.is_some_and(|hardware| hardware.device.is_some())
 }
 
 /// The physical address.
+///
+/// # Safety
+///
+/// As for [`hardware`].
 #[unsafe(no_mangle)]
-extern "C" fn qemu_plugin_hwaddr_phys_addr(_hwaddr: *const c_void) -> u64 {
-    0
+unsafe extern "C" fn qemu_plugin_hwaddr_phys_addr(handle: *const Hardware) -> u64 {
+    // SAFETY: as the caller promises.
+    unsafe { hardware(handle) }.map_or(0, |hardware| hardware.addr)
 }
 
 /// What is at the physical address.
+///
+/// # Safety
+///
+/// As for [`hardware`].
 #[unsafe(no_mangle)]
-extern "C" fn qemu_plugin_hwaddr_device_name(_hwaddr: *const c_void) -> *const c_char {
-    c"Invalid".as_ptr()
+unsafe extern "C" fn qemu_plugin_hwaddr_device_name(handle: *const Hardware) -> *const c_char {
+    let is_machine = Runtime::global()
+        .and_then(|runtime| runtime.guest())
+        .is_some_and(|guest| guest.system_emulation());
+    // SAFETY: as the caller promises.
+    let hardware = unsafe { hardware(handle) };
+    let name = match hardware.and_then(|hardware| hardware.device) {
+        Some(device) => device,
+        None if is_machine => c"RAM",
+        None => c"Invalid",
+    };
+    name.as_ptr()
 }
 
 /// Lets the guest go on at `pc`: neither the rest of this callback nor what would have come after it

@@ -48,8 +48,7 @@ impl Register {
             Register::X(number) => state.x[usize::from(number)],
             Register::Pc => state.pc,
             Register::F(number) => state.f[usize::from(number)],
-            // A program runs in user mode.
-            Register::Priv => 0,
+            Register::Priv => state.privilege() as u64,
             Register::Fflags => state.fflags.into(),
             Register::Frm => state.frm.into(),
             Register::Fcsr => u64::from(state.frm << 5 | state.fflags),
