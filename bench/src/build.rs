@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::Error;
 use crate::programs::Program;
 use crate::tools::{GUESTS, Tools};
+use crate::{Error, attach};
 
 /// No fused multiply-adds, so that floating-point results are the same bits on both machines.
 pub const FLAGS: [&str; 4] = ["-O2", "-ffp-contract=off", "-static", "-pthread"];
@@ -32,11 +32,8 @@ pub fn riscv64(tools: &Tools, name: &str) -> PathBuf {
 
 /// Builds what is missing or older than the sources.
 pub fn guests(tools: &Tools, programs: &[Program]) -> Result<(), Error> {
-    let names: BTreeSet<&str> = programs
-        .iter()
-        .map(|p| p.name)
-        .chain([HELLO, ROUNDS])
-        .collect();
+    let measured = programs.iter().map(|program| program.name);
+    let names: BTreeSet<&str> = measured.chain([HELLO, ROUNDS, attach::PROGRAM]).collect();
     let sources_changed = newest_source()?;
     for (cc, binary) in [
         (&tools.native_cc, native as fn(&Tools, &str) -> PathBuf),

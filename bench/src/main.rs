@@ -1,6 +1,7 @@
 //! `cargo run --release -p bench`: builds the guest programs, measures them natively, under QEMU
 //! and under both back ends of hartscope in one interleaved run, and reports the ratios. With
-//! `--plugins`, what plugins cost; with `--profile-attached`, what a guest that runs notices of a profile.
+//! `--plugins`, what plugins cost; with `--attach`, what it costs that they come and go; with
+//! `--profile-attached`, what a guest that runs notices of a profile.
 //!
 //! Rules:
 //! 1. Whatever is missing is installed or is an error: nothing is skipped silently.
@@ -8,6 +9,7 @@
 //! 3. The contenders take turns, so that a slow moment of the machine hits them all; the minimum
 //!    of all runs counts.
 
+mod attach;
 mod attached;
 mod build;
 mod check;
@@ -65,6 +67,9 @@ struct Options {
     /// Measure what a guest that runs notices of a profile.
     #[arg(long)]
     profile_attached: bool,
+    /// Measure what it costs to attach and detach plugins while a guest runs.
+    #[arg(long)]
+    attach: bool,
     /// Where the results go as JSON [default: bench.json in the target directory].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -130,6 +135,14 @@ fn run(options: &Options) -> Result<bool, Error> {
     }
     let tools = Tools::find(options.hartscope.clone())?;
     build::guests(&tools, &programs)?;
+    if options.attach {
+        let report = attach::costs(&tools, options)?;
+        print!("{}", report.text);
+        if let Some(file) = &options.markdown {
+            write(file, &report.text)?;
+        }
+        return Ok(report.holds);
+    }
     if options.check {
         return check::outputs(&tools, &programs, options);
     }

@@ -151,7 +151,7 @@ fn measure(
 }
 
 /// Builds the libraries; gives where they are.
-fn build(tools: &Tools) -> Result<PathBuf, Error> {
+pub fn build(tools: &Tools) -> Result<PathBuf, Error> {
     let to = tools.target.join("bench-plugins");
     let root = Path::new(ROOT);
     let include = root.join("plugin-rt/include");

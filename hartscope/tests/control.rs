@@ -176,6 +176,8 @@ fn a_plugin_that_is_reset_counts_from_zero_and_the_others_go_on() {
 fn attaching_and_detaching_wait_for_nobody() {
     let mut guest = Guest::of(common::plugins::guest("crowd"), &[]);
     let library = plugin("hits", 4);
+    // It has begun when it answers.
+    guest.work();
     let mut client = guest.connect().ready();
     while client
         .execute("query-cpus-fast", json!({}))
@@ -214,10 +216,16 @@ fn latencies_are_recorded_when_somebody_asks() {
     let attached = client.execute("plugin-attach", json!({ "file": library, "args": [at] }));
     let reached = client.event("PLUGIN_REACHED");
     assert_eq!(reached["vcpus"], 2);
-    guest.work();
+    // Both have gone over when the one that spins has come further, and further again.
+    for _ in 0..2 {
+        let before = guest.work();
+        while guest.work() == before {}
+    }
     client.execute("plugin-detach", json!({ "id": attached["id"] }));
     client.event("PLUGIN_DETACHED");
-    guest.work();
+    // The one that spins is out of the quiescent point that ended the plugin when it comes further.
+    let before = guest.work();
+    while guest.work() == before {}
     let rows = client.execute("query-vcpu-latency", json!({}))["latencies"].take();
     let count = |kind: &str, vcpu: u64| {
         let rows = rows.as_array().expect("an array");
@@ -227,14 +235,14 @@ fn latencies_are_recorded_when_somebody_asks() {
         row.map_or(0, |row| row["count"].as_u64().expect("a number"))
     };
     for vcpu in [0, 1] {
-        for kind in ["attach", "detach", "instrument"] {
-            assert!(count(kind, vcpu) >= 1, "{kind} {vcpu}: {rows}");
-        }
         assert_eq!(count("attach", vcpu), 1, "{rows}");
         assert_eq!(count("detach", vcpu), 1, "{rows}");
         assert_eq!(count("flip", vcpu), 2, "{rows}");
         assert!(count("pause", vcpu) >= 2, "{rows}");
-        assert!(count("tb_trans:hits-v4.so", vcpu) >= 1, "{rows}");
+    }
+    // Either may have translated all.
+    for kind in ["instrument", "tb_trans:hits-v4.so"] {
+        assert!(count(kind, 0) + count(kind, 1) >= 1, "{kind}: {rows}");
     }
     // What the plugin has counted by callbacks.
     let log = guest.log();

@@ -11,6 +11,7 @@ use translate::x86::callback::{Board, Evaluated, Known, Library, Refused, Role};
 
 use crate::abi::boards;
 use crate::plugin::PluginId;
+use crate::timing;
 
 /// How often a callback is evaluated again because a variable has changed; one whose variables change
 /// all the time is called.
@@ -104,6 +105,9 @@ pub(crate) fn stub(
 
 /// What a function may change.
 pub(crate) fn clobbers(function: usize) -> Clobbers {
+    if timing::is_stub(function) {
+        return Clobbers::ALL;
+    }
     with_functions(|functions| {
         let clobbers = functions.clobbers.entry(function);
         *clobbers.or_insert_with(|| Clobbers::of(function, never_returns))

@@ -43,7 +43,7 @@ pub use lifecycle::Refused;
 pub use loader::{LoadError, NotReset, Reason};
 pub use plugin::{Plugin, PluginId, VERSIONS};
 pub use published::{Published, Reader};
-pub use runtime::{Config, Runtime, SystemInfo};
+pub use runtime::{Config, Runtime, SystemInfo, Work};
 pub use set::InstrumentationSet;
 pub use skew::{Attach, Change, Spread};
 pub use spec::{Spec, SpecError, Specs, USAGE};

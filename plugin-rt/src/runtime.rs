@@ -53,6 +53,10 @@ pub struct Config {
 type Nudge = Arc<dyn Fn() + Send + Sync>;
 type Forget = Arc<dyn Fn(SetId) + Send + Sync>;
 
+/// What is due after a grace period: a plugin's end, the end of an instrumentation set.
+pub type Work = Box<dyn FnOnce() + Send>;
+type Helper = Arc<dyn Fn(Work) -> Result<(), Work> + Send + Sync>;
+
 /// How long the end of the process waits for callbacks that are running on other threads.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -65,6 +69,7 @@ pub struct Runtime {
     guest: OnceLock<Arc<dyn Guest>>,
     nudge: Mutex<Option<Nudge>>,
     forget: Mutex<Option<Forget>>,
+    helper: Mutex<Option<Helper>>,
     registry: Mutex<Registry>,
     table: Table,
     published: Arc<Published<Snapshot>>,
@@ -109,6 +114,7 @@ impl Runtime {
             guest: OnceLock::new(),
             nudge: Mutex::new(None),
             forget: Mutex::new(None),
+            helper: Mutex::new(None),
             registry: Mutex::new(Registry::new()),
             table: Table::new(),
             published: Arc::new(Published::new(Snapshot::default())),
@@ -179,6 +185,30 @@ impl Runtime {
 
     pub(crate) fn timing(&self) -> &Timing {
         &self.timing
+    }
+
+    /// Who does what is due after a grace period, in the order given, on a thread without a vCPU: to close
+    /// a library takes a hundred microseconds, which a vCPU has other uses for. One who will not do a
+    /// piece of work gives it back. Without a helper whoever ends the grace period does it.
+    pub fn set_helper(&self, helper: impl Fn(Work) -> Result<(), Work> + Send + Sync + 'static) {
+        *self.helper.lock() = Some(Arc::new(helper));
+    }
+
+    /// Has work done after a grace period.
+    fn after_grace_period(&self, work: impl FnOnce(&Runtime) + Send + 'static) {
+        let this = Weak::clone(&self.this);
+        self.domain().retire(Box::new(move || {
+            let Some(runtime) = this.upgrade() else {
+                return;
+            };
+            let helper = runtime.helper.lock().clone();
+            let Some(helper) = helper else {
+                return work(&runtime);
+            };
+            if let Err(work) = helper(Box::new(move || work(&runtime))) {
+                work();
+            }
+        }));
     }
 
     /// How the last load has reached the vCPUs.
@@ -330,6 +360,7 @@ impl Runtime {
             self.vcpus.lock(),
             self.nudge.lock(),
             self.forget.lock(),
+            self.helper.lock(),
             self.domain.lock(),
             self.timing.hold(),
         )
@@ -341,6 +372,8 @@ impl Runtime {
         // The parent's is leaked: its other participants will never move.
         std::mem::forget(std::mem::replace(&mut *self.domain.lock(), domain));
         self.exited.store(false, Relaxed);
+        // The helper is a thread of the parent's.
+        *self.helper.lock() = None;
         // A vCPU's own times may be locked for ever.
         self.timing.measure(Measured::None);
         let own = current::index();
@@ -453,23 +486,17 @@ impl Runtime {
         if sets.is_empty() {
             return;
         }
-        let this = Weak::clone(&self.this);
-        self.domain().retire(Box::new(move || {
-            let forget = this.upgrade().and_then(|this| this.forget.lock().clone());
+        self.after_grace_period(|runtime| {
+            let forget = runtime.forget.lock().clone();
             if let Some(forget) = forget {
                 sets.into_iter().for_each(|set| forget(set));
             }
-        }));
+        });
     }
 
     /// After a grace period a plugin's last callback has returned.
     fn retire(&self, id: PluginId, request: Request) {
-        let this = Weak::clone(&self.this);
-        self.domain().retire(Box::new(move || {
-            if let Some(runtime) = this.upgrade() {
-                runtime.complete(id, request);
-            }
-        }));
+        self.after_grace_period(move |runtime| runtime.complete(id, request));
     }
 
     /// A plugin's last callback has returned.

@@ -245,6 +245,11 @@ unsafe extern "C" fn access(vcpu: u32, info: u32, vaddr: u64, stub: *const Stub)
     }
 }
 
+/// Whether a function is what blocks call instead of a callback: it may change whatever that does.
+pub(crate) fn is_stub(function: usize) -> bool {
+    function == execution as *const () as usize || function == access as *const () as usize
+}
+
 /// The hook that a plugin has asked for, in a form that is measured if that is wanted.
 pub(crate) fn measured(plugin: &Plugin, hook: Hook, role: Role) -> Hook {
     let every = plugin.times().every.load(Relaxed);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use plugin_rt::{Measured, NotReset, PluginId, Refused, Spec, Spread};
+use plugin_rt::{Measured, NotReset, PluginId, Refused, Spec, Spread, Work};
 use serde_json::{Value, json};
 
 use super::monitor;
@@ -46,6 +46,8 @@ pub enum Job {
     Left(u64),
     /// The last callback of the plugin of this number has returned, which is being reset.
     Quiet(u64),
+    /// What is due after a grace period: the end of a plugin, for one.
+    Due(Work),
     /// The server is out of order.
     Failed,
     /// The guest has ended. Clients may fetch what is theirs; nothing else is done from here on.
@@ -122,6 +124,14 @@ impl Worker {
         own: mpsc::Sender<Job>,
         loaded: Vec<(PluginId, Spec)>,
     ) -> Worker {
+        let due = own.clone();
+        shared.runtime.set_helper(move |work| {
+            due.send(Job::Due(work))
+                .map_err(|mpsc::SendError(job)| match job {
+                    Job::Due(work) => work,
+                    _ => unreachable!("that is what was sent"),
+                })
+        });
         let mut worker = Worker {
             shared,
             own,
@@ -148,6 +158,7 @@ impl Worker {
                 Ok(Job::Order(ticket, order)) => self.order(ticket, order),
                 Ok(Job::Left(client)) => self.profiles.leave(&self.shared, client),
                 Ok(Job::Quiet(number)) => self.begin_anew(number),
+                Ok(Job::Due(work)) => self.shared.remote.inside(work),
                 Ok(Job::Failed) => eprintln!("hartscope: the control socket has failed"),
                 Ok(Job::End(done)) => {
                     self.guest_has_ended = true;

@@ -1,6 +1,6 @@
 //! What plugins may ask for in a block, inside its `tb_trans` callback.
 
-use translate::hooks::{Call, Condition, Hook, MemHook, Regs, Rw, Test};
+use translate::hooks::{Call, Clobbers, Condition, Hook, MemHook, Regs, Rw, Test};
 use translate::x86::callback::Role;
 
 use super::boards::{U64, offset_for_code};
@@ -55,7 +55,22 @@ fn without_need(block: &mut Translation, hook: Option<Hook>, role: Role) -> Vec<
     let hooks = hooks.into_iter();
     hooks
         .map(|hook| timing::measured(&plugin, hook, role))
+        .map(with_clobbers)
         .collect()
+}
+
+/// A hook, with what its call may change. To read a callback takes longer than all else that is done
+/// about a block, so this comes when it is known to be called.
+fn with_clobbers(hook: Hook) -> Hook {
+    let read = |call: Call| Call {
+        clobbers: called::clobbers(call.function),
+        ..call
+    };
+    match hook {
+        Hook::Call(call) => Hook::Call(read(call)),
+        Hook::CallIf(condition, call) => Hook::CallIf(condition, read(call)),
+        hook => hook,
+    }
 }
 
 /// Adds a hook to an instruction's memory accesses.
@@ -108,7 +123,7 @@ fn call(name: &str, kind: Kind, callback: Function, flags: i32, userdata: Userda
             R_REGS => Regs::Read,
             _ => Regs::Write,
         },
-        clobbers: called::clobbers(function),
+        clobbers: Clobbers::ALL,
     }
 }
 

@@ -43,6 +43,7 @@ static void start(void *(*body)(void *))
     pthread_t thread;
 
     if (pthread_create(&thread, NULL, body, NULL)) {
+        fprintf(stderr, "there can be no thread\n");
         _Exit(1);
     }
 }
