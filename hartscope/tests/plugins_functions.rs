@@ -243,6 +243,23 @@ fn rights_are_those_of_the_registration() {
     }
 }
 
+/// What a callback writes counts for the very instruction that it is called before.
+#[test]
+fn a_rounding_mode_is_obeyed_at_once() {
+    let program = bare_guest("rounding");
+    for backend in BACKENDS {
+        for version in 5..=7 {
+            for (write, status) in [("frm:0x3", 47), ("fcsr:0x60", 47), ("frm:0x0", 34)] {
+                let point = address(&program, "point");
+                let arguments = format!("at={point:#x},flags=2,write={write}");
+                let run = Run::new(&program).backend(backend);
+                run.plugin(&plugin("registers", version), &arguments)
+                    .expect(status);
+            }
+        }
+    }
+}
+
 #[test]
 fn registers_are_listed() {
     for version in VERSIONS {

@@ -228,7 +228,9 @@ fn check_block(guest: &mut Guest, program: &Program, context: &str) -> BlockEnd 
             // Handed over to the run loop, which counts.
             BlockEnd::Trap(_) => assert_eq!((n, stepped), (counted, end), "{context}"),
             BlockEnd::Fault(_) => panic!("instruction {n} of {counted} faults, {context}"),
-            BlockEnd::Changed => panic!("no instrumentation relies on anything, {context}"),
+            BlockEnd::Changed | BlockEnd::Rest => {
+                panic!("no instrumentation relies on anything, {context}")
+            }
         }
     }
     if let BlockEnd::Fault(_) = end {
@@ -398,7 +400,9 @@ fn random_programs_count_exactly() {
                 BlockEnd::Request => 1,
                 BlockEnd::Trap(_) => 2,
                 BlockEnd::Fault(_) => 3,
-                BlockEnd::Changed => panic!("no instrumentation relies on anything, {context}"),
+                BlockEnd::Changed | BlockEnd::Rest => {
+                    panic!("no instrumentation relies on anything, {context}")
+                }
             }] += 1;
             if matches!(end, BlockEnd::Trap(_) | BlockEnd::Fault(_)) {
                 // As a signal handler would, or the run loop: behind the instruction.

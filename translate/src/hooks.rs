@@ -288,6 +288,8 @@ pub fn fill(block: &mut Block, wishes: &[PlainWishes], begun: bool) {
     let mut entry: &[Hook] = &[];
     let mut here = &NOTHING_AT_INSN;
     let mut skip = begun;
+    // A hook of an access, or of the instruction at hand, may have written the rounding mode.
+    let mut writes = false;
     for op in plain {
         match op {
             Op::Point { .. } => {
@@ -302,11 +304,29 @@ pub fn fill(block: &mut Block, wishes: &[PlainWishes], begun: bool) {
                 if !std::mem::take(&mut skip) {
                     filler.hooks(entry, Invocation::EXECUTION);
                     filler.hooks(&here.before, Invocation::EXECUTION);
+                    writes |= entry.iter().chain(&here.before).any(Hook::writes_registers);
                 }
                 entry = &[];
+                if std::mem::take(&mut writes) {
+                    filler.block.ops.push(Op::Rounding);
+                }
             }
             _ if here.memory.is_empty() => filler.block.ops.push(op),
-            _ => filler.access(op, &here.memory),
+            _ => {
+                filler.access(op, &here.memory);
+                let mut hooks = here.memory.iter().map(|wish| &wish.hook);
+                writes |= hooks.any(Hook::writes_registers);
+            }
+        }
+    }
+}
+
+impl Hook {
+    /// Whether it may change what the guest finds in its registers.
+    fn writes_registers(&self) -> bool {
+        match self {
+            Hook::Call(call) | Hook::CallIf(_, call) => call.regs == Regs::Write,
+            _ => false,
         }
     }
 }

@@ -297,6 +297,9 @@ pub enum Op {
     /// Leave, before anything has been done, if the value of this index of [`Block::guards`] is
     /// another now.
     Guard(u16),
+    /// A callback may have changed the rounding mode: if it is not [`Block::mode`]'s any more, leave, at
+    /// the present instruction, whose hooks have run.
+    Rounding,
     /// Call the callback at this index of [`Block::calls`], which says the same of registers.
     Call { call: u16, regs: Regs },
     /// Note the address of the access that the next op makes, for callbacks.

@@ -260,7 +260,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         };
         let (translator, mut tools, key) = self.tools(place);
         let is_there = translator.rest(&mut tools, key, start);
-        self.interpret(is_there)
+        self.interpret(is_there, start)
     }
 
     /// Goes on at `pc`: with a block, or with what is left of one.
@@ -275,22 +275,24 @@ impl<M: VcpuMemory> Vcpu<M> {
     fn interpret_one(&mut self, place: Place) -> Next {
         let (translator, mut tools, key) = self.tools(place);
         let is_there = translator.single(&mut tools, key);
-        self.interpret(is_there)
+        self.interpret(is_there, None)
     }
 
-    /// Runs what the translator has prepared.
-    fn interpret(&mut self, is_there: bool) -> Next {
+    /// Runs what the translator has prepared, of the block of `start`.
+    fn interpret(&mut self, is_there: bool, start: Option<Key>) -> Next {
         add(self.counts(), Count::Interpreted, 1);
         if !is_there {
             return Next::Stop(Stop::Fetch);
         }
         let end = interp::run_block(&mut self.state, &mut *self.memory, self.translator.block());
-        self.on_block_end(end)
+        self.on_block_end(end, start)
     }
 
-    fn on_block_end(&mut self, end: BlockEnd) -> Next {
+    /// The block of `start` has ended.
+    fn on_block_end(&mut self, end: BlockEnd, start: Option<Key>) -> Next {
         match end {
             BlockEnd::Next => Next::Find,
+            BlockEnd::Rest => self.finish(start),
             BlockEnd::Changed => self.on_changed(),
             BlockEnd::Request => self.on_request(),
             BlockEnd::Trap(trap) => self.on_trap(trap),
@@ -343,7 +345,7 @@ impl<M: VcpuMemory> Vcpu<M> {
             Missing::Interpret => {
                 let block = self.translator.block();
                 let end = interp::run_block(&mut self.state, &mut *self.memory, block);
-                self.on_block_end(end)
+                self.on_block_end(end, None)
             }
             Missing::Changed => Next::Find,
             Missing::Code => Next::Stop(Stop::Fetch),
@@ -405,7 +407,7 @@ impl<M: VcpuMemory> Vcpu<M> {
         };
         let end = interp::run_block(&mut self.state, &mut *self.memory, block);
         let key = tb.key();
-        let next = self.on_block_end(end);
+        let next = self.on_block_end(end, Some(key));
         self.faulted = Some(key);
         next
     }

@@ -82,8 +82,8 @@ fn set_fflags(state: &mut CpuState, value: u64) {
     state.update_mxcsr();
 }
 
-/// Code is made for a rounding mode: what runs now is left at its next poll, and what comes then is
-/// made for the new one.
+/// Code is made for a rounding mode. Blocks look behind such a callback whether it is still theirs
+/// ([`translate::Op::Rounding`]); where nothing is left of the block to do so, the next one is not entered.
 fn set_frm(state: &mut CpuState, value: u64) {
     let before = state.mode();
     state.set_frm(value as u8);

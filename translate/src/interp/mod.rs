@@ -36,6 +36,9 @@ pub enum BlockEnd {
     Trap(Trap),
     /// The block has done nothing: what its instrumentation relies on has changed.
     Changed,
+    /// `state.pc` is an instruction whose hooks have run: what is left of its plain block has to be made
+    /// for another rounding mode.
+    Rest,
     /// `state.pc` is the instruction whose access failed, and the registers are as before it.
     Fault(Fault),
 }
@@ -89,6 +92,12 @@ pub fn run_block<M: GuestMemory>(state: &mut CpuState, mem: &mut M, block: &Bloc
                 if !block.guards[usize::from(guard)].holds() {
                     state.pc = block.pc;
                     return BlockEnd::Changed;
+                }
+            }
+            Op::Rounding => {
+                if state.frm != u32::from(block.mode.frm()) {
+                    state.pc = pc;
+                    return BlockEnd::Rest;
                 }
             }
             Op::Call { call, .. } => {
@@ -295,6 +304,7 @@ pub fn run_op<M: GuestMemory>(state: &mut CpuState, mem: &mut M, op: &Op) -> Res
         | Op::Jump { .. }
         | Op::JumpReg { .. }
         | Op::Guard(_)
+        | Op::Rounding
         | Op::Call { .. }
         | Op::Watched(_)
         | Op::UnlessDone { .. }

@@ -89,6 +89,7 @@ fn kind(op: &Op) -> Kind {
         Op::Jump { .. }
         | Op::JumpReg { .. }
         | Op::Guard(_)
+        | Op::Rounding
         | Op::Call { .. }
         | Op::SetCount { .. }
         | Op::Watched(_)

@@ -121,7 +121,9 @@ impl Operands {
             },
             // It may be any access.
             Op::Watched(_) => (none, u32::MAX, Kind::LooksFirst),
-            Op::Poll { .. } | Op::Jump { .. } | Op::Trap(_) => (none, 0, Kind::LooksFirst),
+            Op::Poll { .. } | Op::Rounding | Op::Jump { .. } | Op::Trap(_) => {
+                (none, 0, Kind::LooksFirst)
+            }
         };
         Operands {
             sources: sources & !1,

@@ -18,6 +18,7 @@ use crate::ops::{Addr, FReg, Invocation, Op, Reg};
 use crate::state::{Accessed, CpuState};
 
 const CONTEXT: i32 = disp(offset_of!(CpuState, context));
+const FRM: i32 = disp(offset_of!(CpuState, frm));
 const ACCESS: usize = offset_of!(CpuState, access);
 pub(super) const ACCESS_ADDR: i32 = disp(ACCESS + offset_of!(Accessed, addr));
 const LOADED: i32 = disp(ACCESS + offset_of!(Accessed, loaded));
@@ -106,6 +107,24 @@ impl Emission<'_> {
         }
         let fixup = self.a.jcc(Cc::Ne);
         let kind = ColdKind::Changed;
+        self.colds.push(Cold {
+            fixup,
+            back: 0,
+            kind,
+        });
+    }
+
+    /// Leaves for the interpreter if the rounding mode is another now.
+    pub(super) fn check_rounding(&mut self) {
+        self.settle_all();
+        let made_for = i32::from(self.block.mode.frm());
+        asm!(self.a; cmp DWORD [rbp + FRM], DWORD made_for);
+        let fixup = self.a.jcc(Cc::Ne);
+        let kind = ColdKind::Interpret {
+            pc: self.pc,
+            sunk: self.sunk_here,
+            nans: self.nans,
+        };
         self.colds.push(Cold {
             fixup,
             back: 0,

@@ -223,6 +223,7 @@ impl Emission<'_> {
             Op::Insn { .. } | Op::Sunk(_) | Op::Point { .. } => {}
             Op::Count { offset, value } => self.counts(op, offset, value),
             Op::SetCount { offset, value } => self.set_count(offset, value),
+            Op::Rounding => self.check_rounding(),
             Op::Guard(guard) => self.guard(self.block.guards[usize::from(guard)]),
             Op::Call { call, .. } => self.call(call),
             Op::NoteAddr { addr } => self.note_addr(addr),

@@ -95,7 +95,7 @@ enum Stop {
 impl From<BlockEnd> for Stop {
     fn from(end: BlockEnd) -> Stop {
         match end {
-            BlockEnd::Next | BlockEnd::Changed | BlockEnd::Request => Stop::Next,
+            BlockEnd::Next | BlockEnd::Changed | BlockEnd::Request | BlockEnd::Rest => Stop::Next,
             BlockEnd::Trap(trap) => Stop::Trap(trap),
             BlockEnd::Fault(fault) => Stop::Fault(fault),
         }
