@@ -13,7 +13,7 @@ const VCPUS: RangeInclusive<u64> = 1..=64;
 const THREADS: RangeInclusive<u64> = 1..=64;
 
 /// So small that the cache is full soon: memory is to settle, and blocks are to be evicted.
-const TB_SIZE: usize = 4 << 20;
+const TB_SIZE: usize = 1 << 20;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,7 +134,7 @@ const OPTIONS: &[OptionSpec<Id>] = &[
         id: Id::TbSize,
         names: &["tb-size"],
         value: Some("SIZE"),
-        help: "limit of the translation cache: 64K, 8M; a plain number means MiB (default: 4M)",
+        help: "limit of the translation cache: 64K, 8M; a plain number means MiB (default: 1M)",
     },
     OptionSpec {
         id: Id::CheckPlugins,

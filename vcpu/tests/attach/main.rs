@@ -326,10 +326,33 @@ fn a_plugin_comes_and_goes_while_vcpus_run() {
 #[test]
 #[ignore = "takes minutes"]
 fn cycles_by_the_hundred_thousand() {
+    if std::env::var_os(MALLOC).is_none() {
+        return again_without_caches();
+    }
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let cycles_wanted = number("HARTSCOPE_CYCLES").unwrap_or(100_000);
     cycles(cycles_wanted, number("HARTSCOPE_VCPUS").unwrap_or(2), 1_000);
 }
+
+/// The C library's allocator keeps what a thread frees, a few pieces of each size, for that thread. What
+/// is freed after a grace period is freed on any thread, so that these caches fill up in the course of a
+/// hundred thousand cycles: a hundred KiB or so, by which the process grows although nobody leaks. Without
+/// them all that is free is free for all.
+const MALLOC: &str = "GLIBC_TUNABLES";
+
+/// Runs this test alone in a process whose allocator has no such caches.
+fn again_without_caches() {
+    let own = std::env::current_exe().expect("it has a name");
+    let status = Command::new(own)
+        .args(["--exact", "cycles_by_the_hundred_thousand"])
+        .args(["--ignored", "--nocapture"])
+        .env(MALLOC, "glibc.malloc.tcache_count=0")
+        .status();
+    assert!(status.expect("it runs").success());
+}
+
+/// So many cycles say something about growth to the percent.
+const MANY: u64 = 10_000;
 
 /// Attaches and detaches so often while `vcpus` run.
 fn cycles(cycles: u64, vcpus: u64, rounds: u64) {
@@ -338,7 +361,7 @@ fn cycles(cycles: u64, vcpus: u64, rounds: u64) {
     let guest = Guest::new(vcpus, rounds);
     guest.beside(|| {
         guest.make(5);
-        let warm = (cycles / 100).clamp(100, 1_000).min(cycles / 2);
+        let warm = if cycles < MANY { cycles / 2 } else { 1_000 };
         let mut sizes = Sizes::default();
         // All its memory from the start: it is not to be mistaken for somebody's leak.
         let mut skews = vec![1; cycles as usize];
@@ -370,7 +393,7 @@ fn cycles(cycles: u64, vcpus: u64, rounds: u64) {
             if cycle == warm {
                 sizes = Sizes::now();
             }
-            if cycles >= 10_000 && cycle % (cycles / 10) == 0 {
+            if cycles >= MANY && cycle.is_multiple_of(cycles / 20) {
                 println!("after {cycle}: {:?}", Sizes::now());
             }
             if cycle == warm || cycle == cycles {
@@ -399,7 +422,8 @@ fn cycles(cycles: u64, vcpus: u64, rounds: u64) {
             at(990),
             skews.last().copied().unwrap_or(0),
         );
-        last.assert_like(&sizes);
+        // A few chunks of an allocator are no growth where there is little time to settle.
+        last.assert_like(&sizes, if cycles < MANY { 128 } else { 0 });
     });
 }
 
@@ -423,10 +447,10 @@ impl Sizes {
         }
     }
 
-    /// Grown by 2% at most, and a few chunks of an allocator.
-    fn assert_like(&self, before: &Sizes) {
+    /// Grown by 2% and so many KiB at most.
+    fn assert_like(&self, before: &Sizes, slack: u64) {
         assert!(
-            self.resident_kib <= before.resident_kib * 102 / 100 + 128,
+            self.resident_kib <= before.resident_kib * 102 / 100 + slack,
             "resident: {before:?}, then {self:?}"
         );
         assert_eq!(self.descriptors, before.descriptors);
