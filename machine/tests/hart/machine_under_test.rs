@@ -23,7 +23,7 @@ use vcpu::{Backend, Config, Engine, Vcpu};
 use crate::guest::Program;
 
 /// A program that does not end is a bug; it ends the tests.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 struct Serial(Mutex<Vec<u8>>);

@@ -16,7 +16,7 @@ use vcpu::Backend;
 /// What the program says under QEMU.
 fn reference(program: &guest::Program) -> String {
     let output = Command::new("timeout")
-        .args(["20", "qemu-system-riscv64", "-M", "virt", "-m", "64M"])
+        .args(["300", "qemu-system-riscv64", "-M", "virt", "-m", "64M"])
         .args(["-cpu", "rv64,h=off"])
         .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
         .arg("-bios")
@@ -65,8 +65,8 @@ fn fences_agree_in_the_interpreter() {
 #[test]
 fn harts_work_together() {
     let program = guest::build("harts");
-    let mut expected = String::from("sum 3a980\nreserved 61a80\nlocked 88b80\nturns 7d0\n");
-    expected.push_str(&"versions c8\n".repeat(4));
+    let mut expected = String::from("sum ea60\nreserved 186a0\nlocked 222e0\nturns 7d0\n");
+    expected.push_str(&"versions 64\n".repeat(4));
     for backend in [Backend::X86_64, Backend::Interp] {
         assert_eq!(run(&program, backend, 4), expected, "{backend:?}");
     }

@@ -5,7 +5,7 @@
 
 #define CLINT 0x2000000ul
 #define HARTS 4
-#define ROUNDS 20000
+#define ROUNDS 5000
 
 static volatile u32 *const msip = (u32 *)CLINT;
 static u64 sum, reserved, locked, turns;
@@ -13,6 +13,9 @@ static u32 lock;
 static volatile u64 there, go;
 static u32 code[4] __attribute__((aligned(4096)));
 static volatile u64 code_version, seen[HARTS];
+
+/* Others may need the host's core. */
+static void pause(void) { asm volatile(".word 0x0100000f"); }
 
 static void wait_for_interrupt(u64 hart)
 {
@@ -33,7 +36,7 @@ static void atomics(void)
                          : "=&r"(old), "=&r"(failed) : "r"(&reserved) : "memory");
         } while (failed);
         while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
-            asm volatile(".word 0x0100000f"); /* pause */
+            pause();
         locked += 7;
         __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
     }
@@ -52,20 +55,20 @@ static void ring(u64 hart)
 /* Hart 0 writes code, the others run what they are told is new. */
 static void versions(u64 hart)
 {
-    for (u64 version = 1; version <= 200; version++) {
+    for (u64 version = 1; version <= 100; version++) {
         if (hart == 0) {
             code[0] = 0x00000513 | (u32)version << 20; /* li a0, version */
             code[1] = 0x00008067;
             __atomic_store_n(&code_version, version, __ATOMIC_RELEASE);
         } else {
             while (__atomic_load_n(&code_version, __ATOMIC_ACQUIRE) != version)
-                ;
+                pause();
         }
         asm volatile("fence.i" : : : "memory");
         seen[hart] += ((u64(*)(void))code)() == version;
         __atomic_fetch_add(&there, 1, __ATOMIC_ACQ_REL);
         while (__atomic_load_n(&there, __ATOMIC_ACQUIRE) < version * HARTS)
-            ;
+            pause();
     }
 }
 
@@ -74,7 +77,7 @@ static void work(u64 hart)
     csr_write(mie, 8);
     __atomic_fetch_add(&go, 1, __ATOMIC_ACQ_REL);
     while (__atomic_load_n(&go, __ATOMIC_ACQUIRE) < HARTS)
-        ;
+        pause();
     atomics();
     ring(hart);
     versions(hart);
@@ -88,7 +91,7 @@ int main(void)
     msip[0] = 1;
     work(0);
     while (__atomic_load_n(&go, __ATOMIC_ACQUIRE) < 2 * HARTS)
-        ;
+        pause();
     show("sum", sum);
     show("reserved", reserved);
     show("locked", locked);
