@@ -770,6 +770,9 @@ impl Front<'_> {
             O::Ecall => self.trap(Trap::Ecall),
             O::Ebreak => self.trap(Trap::Ebreak),
             O::Csrrw | O::Csrrs | O::Csrrc | O::Csrrwi | O::Csrrsi | O::Csrrci => self.csr(i),
+            O::CboZero if self.mode.illegal_cache_blocks().zero => self.trap(Trap::Illegal),
+            O::CboClean | O::CboFlush if self.mode.illegal_cache_blocks().clean => self.trap(Trap::Illegal),
+            O::CboInval if self.mode.illegal_cache_blocks().inval => self.trap(Trap::Illegal),
             O::CboZero => { self.push(Op::CboZero { addr: Reg(i.rs1) }); Flow::Next }
             O::CboClean | O::CboFlush | O::CboInval => { self.push(Op::CboTouch { addr: Reg(i.rs1) }); Flow::Next }
             O::LrW | O::LrD => {

@@ -24,4 +24,4 @@ pub mod x86;
 
 pub use mem::{Access, Cause, Fault, GuestCode, GuestMemory};
 pub use ops::{Block, FReg, Op, Reg};
-pub use state::{CpuState, Mode, Privilege};
+pub use state::{CacheBlockOps, CpuState, Mode, Privilege};

@@ -59,6 +59,9 @@ impl Mode {
     const MACHINE: u32 = 16;
     const PRIVILEGE_SHIFT: u32 = 5;
     const FP_OFF: u32 = 128;
+    const NO_CBO_ZERO: u32 = 256;
+    const NO_CBO_CLEAN: u32 = 512;
+    const NO_CBO_INVAL: u32 = 1024;
 
     /// The mode for a value of `frm` (0–7), with flags collected by MXCSR.
     pub fn from_frm(frm: u8) -> Mode {
@@ -84,6 +87,25 @@ impl Mode {
     pub fn on_hart(self, privilege: Privilege, fp_off: bool) -> Mode {
         let fp = if fp_off { Mode::FP_OFF } else { 0 };
         Mode(self.0 | Mode::MACHINE | (privilege as u32) << Mode::PRIVILEGE_SHIFT | fp)
+    }
+
+    /// The same where some cache-block instructions are illegal.
+    pub fn without(self, illegal: CacheBlockOps) -> Mode {
+        let bit = |illegal, bit| if illegal { bit } else { 0 };
+        let zero = bit(illegal.zero, Mode::NO_CBO_ZERO);
+        let clean = bit(illegal.clean, Mode::NO_CBO_CLEAN);
+        let inval = bit(illegal.inval, Mode::NO_CBO_INVAL);
+        Mode(self.0 | zero | clean | inval)
+    }
+
+    /// The cache-block instructions that are illegal.
+    #[inline]
+    pub fn illegal_cache_blocks(self) -> CacheBlockOps {
+        CacheBlockOps {
+            zero: self.0 & Mode::NO_CBO_ZERO != 0,
+            clean: self.0 & Mode::NO_CBO_CLEAN != 0,
+            inval: self.0 & Mode::NO_CBO_INVAL != 0,
+        }
     }
 
     /// Whether this is a machine's hart: addresses are translated, and code may be mapped elsewhere
@@ -123,6 +145,17 @@ pub enum Privilege {
     User = 0,
     Supervisor = 1,
     Machine = 3,
+}
+
+/// Some of the cache-block instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheBlockOps {
+    /// `cbo.zero`.
+    pub zero: bool,
+    /// `cbo.clean` and `cbo.flush`.
+    pub clean: bool,
+    /// `cbo.inval`.
+    pub inval: bool,
 }
 
 /// Counters and scratch that plugins' inline operations reach by a fixed offset.
@@ -327,7 +360,7 @@ impl CpuState {
         for cache in &mut self.jump_caches {
             cache[0] = JumpEntry::empty(0);
         }
-        self.set_hart_mode(Privilege::Machine, true);
+        self.set_hart_mode(Privilege::Machine, true, CacheBlockOps::default());
     }
 
     /// A hart's privilege; a program runs in user mode.
@@ -339,10 +372,13 @@ impl CpuState {
         }
     }
 
-    /// Sets a hart's privilege, and whether its floating-point instructions are for the run loop.
+    /// Sets a hart's privilege, whether its floating-point instructions are for the run loop, and which
+    /// cache-block instructions are illegal. Who changes the last without the first clears the jump
+    /// cache, which tells the others apart.
     #[inline]
-    pub fn set_hart_mode(&mut self, privilege: Privilege, fp_off: bool) {
-        self.hart_mode = Mode::default().on_hart(privilege, fp_off).0;
+    pub fn set_hart_mode(&mut self, privilege: Privilege, fp_off: bool, illegal: CacheBlockOps) {
+        let mode = Mode::default().on_hart(privilege, fp_off);
+        self.hart_mode = mode.without(illegal).0;
     }
 
     /// Forgets every jump target.

@@ -2,7 +2,7 @@
 
 use translate::frontend::{Limits, translate};
 use translate::ops::{GuestRange, Trap};
-use translate::{Block, GuestCode, Mode, Op, Privilege};
+use translate::{Block, CacheBlockOps, GuestCode, Mode, Op, Privilege};
 
 const PAGE: u64 = 0x8000_0000;
 
@@ -81,4 +81,40 @@ fn floating_point_that_is_off_is_for_the_run_loop() {
     }
     let ops = block(0, hart(false), &[(0, FADD)]).ops;
     assert!(!ops.contains(&Op::Trap(Trap::Float)));
+}
+
+#[test]
+fn cache_block_instructions_are_illegal_one_by_one() {
+    const ZERO: u32 = 0x0045_200f; // cbo.zero (a0)
+    const CLEAN: u32 = 0x0015_200f;
+    const FLUSH: u32 = 0x0025_200f;
+    const INVAL: u32 = 0x0005_200f;
+    let none = CacheBlockOps::default();
+    for (illegal, expected) in [
+        (none, [false; 4]),
+        (
+            CacheBlockOps { zero: true, ..none },
+            [true, false, false, false],
+        ),
+        (
+            CacheBlockOps {
+                clean: true,
+                ..none
+            },
+            [false, true, true, false],
+        ),
+        (
+            CacheBlockOps {
+                inval: true,
+                ..none
+            },
+            [false, false, false, true],
+        ),
+    ] {
+        let found = [ZERO, CLEAN, FLUSH, INVAL].map(|word| {
+            let block = block(0, hart(false).without(illegal), &[(0, word)]);
+            block.ops.last() == Some(&Op::Trap(Trap::Illegal)) && block.n_insns == 1
+        });
+        assert_eq!(found, expected, "{illegal:?}");
+    }
 }

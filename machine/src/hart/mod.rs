@@ -189,7 +189,8 @@ impl Hart {
     /// Puts privilege and status in force.
     fn apply_mode(&mut self, state: &mut CpuState) {
         let fp_off = !self.csrs.status.fp_is_dirty();
-        state.set_hart_mode(self.csrs.privilege, fp_off);
+        let illegal = self.csrs.illegal_cache_blocks();
+        state.set_hart_mode(self.csrs.privilege, fp_off, illegal);
         self.put_data_regime();
         state.tlb = self.known.view();
     }
@@ -239,10 +240,13 @@ impl Hart {
                 self.show_translations(state);
             }
             Effect::Protection => self.forget_all(state),
-            Effect::Timer => {
+            Effect::Environment => {
                 self.arm();
-                self.put_data_regime();
+                self.apply_mode(state);
+                // Jump caches tell levels apart, but not what these may do.
+                state.clear_jump_cache();
             }
+            Effect::Timer => self.arm(),
         }
         self.interrupt().is_some()
     }

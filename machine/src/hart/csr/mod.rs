@@ -13,7 +13,7 @@ pub mod status;
 use std::sync::Arc;
 
 use riscv::{Insn, Opcode};
-use translate::{CpuState, Privilege, Reg};
+use translate::{CacheBlockOps, CpuState, Privilege, Reg};
 
 use self::counter::Counter;
 use self::numbers as n;
@@ -37,6 +37,10 @@ const MISA: u64 = 2 << 62 | 0x14_112f;
 const ENVCFG: u64 = 0xf1;
 /// `CBIE`: two bits, of which 2 is reserved.
 const CBIE: u64 = 3 << 4;
+/// `CBCFE`.
+const CBCFE: u64 = 1 << 6;
+/// `CBZE`.
+const CBZE: u64 = 1 << 7;
 /// The walker sets accessed and dirty bits.
 const ADUE: u64 = 1 << 61;
 /// Page table entries have memory types.
@@ -62,6 +66,8 @@ pub enum Effect {
     AddressSpace,
     /// Which physical addresses may be used.
     Protection,
+    /// `menvcfg`, `senvcfg`: the supervisor's deadline, and which instructions are legal.
+    Environment,
     /// The supervisor's deadline.
     Timer,
 }
@@ -177,6 +183,22 @@ impl Csrs {
     /// Whether the walker sets accessed and dirty bits, instead of faulting.
     pub fn updates_ad(&self) -> bool {
         self.menvcfg & ADUE != 0
+    }
+
+    /// The cache-block instructions that the levels above do not allow the present one.
+    pub fn illegal_cache_blocks(&self) -> CacheBlockOps {
+        let allowed = match self.privilege {
+            Privilege::Machine => return CacheBlockOps::default(),
+            Privilege::Supervisor => self.menvcfg,
+            // `CBIE` may say different things, but all that counts is whether both say something.
+            Privilege::User if self.menvcfg & CBIE == 0 => self.menvcfg & self.senvcfg & !CBIE,
+            Privilege::User => self.menvcfg & self.senvcfg & !CBIE | self.senvcfg & CBIE,
+        };
+        CacheBlockOps {
+            zero: allowed & CBZE == 0,
+            clean: allowed & CBCFE == 0,
+            inval: allowed & CBIE == 0,
+        }
     }
 
     /// Whether page table entries may have memory types.
@@ -354,7 +376,11 @@ impl Csrs {
             n::MENVCFG => {
                 let legal = envcfg(self.menvcfg, value);
                 self.menvcfg = legal | value & (ADUE | PBMTE | STCE);
-                return Effect::Timer;
+                return Effect::Environment;
+            }
+            n::SENVCFG => {
+                self.senvcfg = envcfg(self.senvcfg, value);
+                return Effect::Environment;
             }
             n::PMPCFG0 | n::PMPCFG2 => {
                 self.pmp
@@ -378,7 +404,6 @@ impl Csrs {
             n::MEDELEG => self.medeleg = value & DELEGABLE,
             n::SCOUNTEREN => self.scounteren = value & u64::from(u32::MAX),
             n::MCOUNTEREN => self.mcounteren = value & u64::from(u32::MAX),
-            n::SENVCFG => self.senvcfg = envcfg(self.senvcfg, value),
             n::MCOUNTINHIBIT => self.inhibit(value & COUNTERS),
             n::MCYCLE => self.cycle.set(self.clock, value),
             n::MINSTRET => self.instret.set(self.clock, value),

@@ -183,7 +183,7 @@ fn the_timer_interrupt_is_software_s_until_there_is_a_deadline() {
     assert_eq!(csrs.deadline(), None);
     assert_eq!(
         swap(&mut csrs, n::MENVCFG, STCE).map(|r| r.1),
-        Some(Effect::Timer)
+        Some(Effect::Environment)
     );
     swap(&mut csrs, n::MIP, 0);
     assert_eq!(get(&mut csrs, n::MIP), Some(lines::STIP));
@@ -252,6 +252,38 @@ fn a_reserved_cache_block_mode_is_not_taken() {
     swap(&mut csrs, n::MENVCFG, 1 << 4);
     swap(&mut csrs, n::MENVCFG, 2 << 4 | 1);
     assert_eq!(get(&mut csrs, n::MENVCFG), Some(1 << 4 | 1));
+}
+
+#[test]
+fn cache_blocks_are_for_those_whom_all_levels_above_allow() {
+    let mut csrs = csrs();
+    let legal = |csrs: &Csrs| {
+        let illegal = csrs.illegal_cache_blocks();
+        [!illegal.zero, !illegal.clean, !illegal.inval]
+    };
+    assert_eq!(legal(&csrs), [true; 3], "the machine level");
+    for (privilege, machine, supervisor, expected) in [
+        (Privilege::Supervisor, 0, ENVCFG, [false; 3]),
+        (Privilege::Supervisor, CBZE, 0, [true, false, false]),
+        (Privilege::Supervisor, CBCFE, 0, [false, true, false]),
+        (Privilege::Supervisor, 3 << 4, 0, [false, false, true]),
+        (Privilege::User, ENVCFG, 0, [false; 3]),
+        (Privilege::User, 0, ENVCFG, [false; 3]),
+        (
+            Privilege::User,
+            CBZE | 3 << 4,
+            CBZE | 1 << 4,
+            [true, false, true],
+        ),
+        (Privilege::User, ENVCFG, CBCFE, [false, true, false]),
+    ] {
+        (csrs.privilege, csrs.menvcfg, csrs.senvcfg) = (privilege, machine, supervisor);
+        assert_eq!(
+            legal(&csrs),
+            expected,
+            "{privilege:?} {machine:#x} {supervisor:#x}"
+        );
+    }
 }
 
 #[test]
