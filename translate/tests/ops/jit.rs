@@ -171,7 +171,10 @@ impl Jit {
                 let mut rest = rest_of(block, world.state.pc).expect("an instruction");
                 // The hooks before the instruction have run.
                 let is_hook = |op: &Op| {
-                    matches!(op, Op::Count { .. } | Op::SetCount { .. } | Op::Call { .. })
+                    matches!(
+                        op,
+                        Op::Count { .. } | Op::SetCount { .. } | Op::Call { .. } | Op::Rounding
+                    )
                 };
                 while is_hook(&rest.ops[1]) {
                     rest.ops.remove(1);
