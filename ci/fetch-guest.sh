@@ -92,7 +92,8 @@ add_module() {
     echo "$name" >>"$tree/modules/order"
 }
 find "$work/root" -name 'virtio_mmio.ko.xz' | grep -q . || fail "$kernel has no module virtio_mmio"
-for module in virtio_mmio virtio_blk virtio_rng virtio_net ext4; do
+# The file system wants its check sums' module, and does not say so where dependencies are listed.
+for module in virtio_mmio virtio_blk virtio_rng virtio_net crc32c_generic ext4; do
     add_module "$module"
 done
 

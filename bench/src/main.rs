@@ -11,6 +11,7 @@
 
 mod attach;
 mod attached;
+mod boot;
 mod build;
 mod check;
 mod machine;
@@ -70,6 +71,9 @@ struct Options {
     /// Measure what it costs to attach and detach plugins while a guest runs.
     #[arg(long)]
     attach: bool,
+    /// Measure how long machines take from start to power-off, against qemu-system-riscv64.
+    #[arg(long)]
+    boot: bool,
     /// Where the results go as JSON [default: bench.json in the target directory].
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -134,6 +138,9 @@ fn run(options: &Options) -> Result<bool, Error> {
         return Err(Error::Tool(format!("no program is called {names}")));
     }
     let tools = Tools::find(options.hartscope.clone())?;
+    if options.boot {
+        return finish(options, &boot::times(&tools, options)?);
+    }
     build::guests(&tools, &programs)?;
     if options.attach {
         let report = attach::costs(&tools, options)?;
@@ -147,20 +154,10 @@ fn run(options: &Options) -> Result<bool, Error> {
         return check::outputs(&tools, &programs, options);
     }
     if options.plugins {
-        let table = plugins::costs(&tools, &programs, options)?;
-        print!("{table}");
-        if let Some(file) = &options.markdown {
-            write(file, &table)?;
-        }
-        return Ok(true);
+        return finish(options, &plugins::costs(&tools, &programs, options)?);
     }
     if options.profile_attached {
-        let table = attached::profile(&tools, options)?;
-        print!("{table}");
-        if let Some(file) = &options.markdown {
-            write(file, &table)?;
-        }
-        return Ok(true);
+        return finish(options, &attached::profile(&tools, options)?);
     }
     let results = measure::all(&tools, &programs, options)?;
     print!("{}", report::text(&results));
@@ -174,6 +171,15 @@ fn run(options: &Options) -> Result<bool, Error> {
         write(file, &report::markdown(&results))?;
     }
     Ok(results.wrong_outputs.is_empty())
+}
+
+/// Shows a table that is the whole result.
+fn finish(options: &Options, table: &str) -> Result<bool, Error> {
+    print!("{table}");
+    if let Some(file) = &options.markdown {
+        write(file, table)?;
+    }
+    Ok(true)
 }
 
 fn write(path: &std::path::Path, text: &str) -> Result<(), Error> {

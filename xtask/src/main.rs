@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let steps = match command.as_str() {
         "test" => suite::everything(),
-        "setup" => vec![suite::tools()],
+        "setup" => vec![suite::tools(), suite::guest()],
         "fuzz" => suite::fuzz(&rest),
         "loader-fuzz" => vec![suite::loader_fuzz()],
         "bench" => vec![suite::bench(&rest)],

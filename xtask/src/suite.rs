@@ -6,6 +6,7 @@ use crate::step::Step;
 pub fn everything() -> Vec<Step> {
     let mut steps = vec![
         tools(),
+        guest(),
         Step::new("format", 1, "cargo fmt --all --check"),
         Step::new(
             "lints",
@@ -20,7 +21,7 @@ pub fn everything() -> Vec<Step> {
         ),
         Step::new(
             "guests",
-            15,
+            25,
             "cargo test --release --package hartscope --no-fail-fast",
         ),
         loom(),
@@ -38,6 +39,11 @@ pub fn everything() -> Vec<Step> {
 /// The cross compiler and QEMU.
 pub fn tools() -> Step {
     Step::new("tools", 10, "sh ci/install-tools.sh")
+}
+
+/// The kernel that machines boot.
+pub fn guest() -> Step {
+    Step::new("guest", 10, "sh ci/fetch-guest.sh")
 }
 
 /// The loom models and their mutations.

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use machine::board::Board;
@@ -37,25 +37,64 @@ pub struct Console {
     machine: Current,
 }
 
-/// The machine that runs at present.
+/// The machine that runs at present, and what was wanted of it while there was none.
 #[derive(Clone, Default)]
-struct Current(Arc<Mutex<Option<Arc<Board>>>>);
+struct Current(Arc<Place>);
+
+#[derive(Default)]
+struct Place {
+    state: Mutex<State>,
+    /// There is a machine.
+    connected: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    board: Option<Arc<Board>>,
+    /// It is to end as soon as it is there.
+    end: Option<End>,
+}
 
 impl Current {
-    fn get(&self) -> Option<Arc<Board>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, board: Option<Arc<Board>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = board;
+    fn get(&self) -> Option<Arc<Board>> {
+        self.lock().board.clone()
+    }
+
+    fn wait(&self) -> Arc<Board> {
+        let mut state = self.lock();
+        loop {
+            if let Some(board) = &state.board {
+                return Arc::clone(board);
+            }
+            let waited = self.0.connected.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn connect(&self, board: &Arc<Board>) {
+        let mut state = self.lock();
+        state.board = Some(Arc::clone(board));
+        if let Some(end) = state.end.take() {
+            board.power.end(end);
+        }
+        self.0.connected.notify_all();
+    }
+
+    fn disconnect(&self) {
+        if let Some(board) = self.lock().board.take() {
+            board.uart.unplug();
+        }
     }
 
     fn end(&self, end: End) {
-        if let Some(board) = self.get() {
-            board.power.end(end);
+        let mut state = self.lock();
+        match &state.board {
+            Some(board) => board.power.end(end),
+            None => state.end = Some(end),
         }
     }
 }
@@ -103,15 +142,12 @@ impl Console {
 
     /// This machine gets what the user types.
     pub fn connect(&self, board: &Arc<Board>) {
-        self.machine.set(Some(Arc::clone(board)));
+        self.machine.connect(board);
     }
 
     /// It has ended.
     pub fn disconnect(&self) {
-        if let Some(board) = self.machine.get() {
-            board.uart.unplug();
-        }
-        self.machine.set(None);
+        self.machine.disconnect();
     }
 
     /// Writes what is still to be written, and restores the terminal.
@@ -184,9 +220,7 @@ fn read_keys(keys: Keys, waits: bool, machine: Current, output: Arc<dyn Output>)
 /// Gives bytes to whichever machine runs.
 fn feed(bytes: &Receiver<u8>, machine: &Current) {
     for byte in bytes {
-        if let Some(board) = machine.get() {
-            board.uart.feed(&[byte]);
-        }
+        machine.wait().uart.feed(&[byte]);
     }
 }
 
@@ -201,6 +235,8 @@ struct Reader {
 
 impl Reader {
     fn read(mut self, mut input: File) {
+        // There is nobody to talk to before.
+        self.machine.wait();
         let mut bytes = [0; 1024];
         loop {
             let count = match input.read(&mut bytes) {

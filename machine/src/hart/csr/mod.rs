@@ -150,6 +150,9 @@ impl Csrs {
         self.medeleg = DELEGABLE & !ECALL;
         self.mideleg = SUPERVISOR_INTERRUPTS;
         self.mcounteren = u64::from(u32::MAX);
+        // `cycle`, `time` and `instret` are everybody's, until the supervisor says otherwise: kernels
+        // count on firmware for that, and programs on the kernel.
+        self.scounteren = 7;
         self.menvcfg = ENVCFG & !CBIE | 1 << 4 | ADUE | PBMTE | STCE;
         self.pmp.set_address(0, u64::MAX);
         self.pmp.set_config(0, 0x1f);
