@@ -39,6 +39,21 @@ pub fn library(source: &Path, name: &str, flags: &[&str]) -> PathBuf {
     build(command, &format!("{name}.so"))
 }
 
+/// `tests/plugins/guests/NAME.S`: what a machine runs from the beginning of its memory.
+pub fn machine_guest(name: &str) -> PathBuf {
+    let source = sources().join(format!("guests/{name}.S"));
+    let mut command = Command::new("riscv64-linux-gnu-gcc");
+    command
+        .args(["-nostdlib", "-static", "-mcmodel=medany", "-no-pie"])
+        .args([
+            "-Wl,-n,-Ttext=0x80000000,--no-warn-rwx-segments",
+            "-Wl,--no-relax",
+            "-Wl,--build-id=none",
+        ])
+        .arg(&source);
+    build(command, name)
+}
+
 /// `tests/plugins/guests/NAME.S` or `.c`: a riscv64 program without a library.
 pub fn bare_guest(name: &str) -> PathBuf {
     let mut source = sources().join(format!("guests/{name}.S"));
