@@ -180,15 +180,16 @@ impl<M: VcpuMemory> Vcpu<M> {
 
     /// Makes the state precise after a fault of an access that generated code handed over.
     fn on_helper_fault(&mut self) -> Next {
+        // The call's last byte: where it returns to, the next op may have a fault point of its own.
+        let called_from = self.state.exit_block.wrapping_sub(1);
         // SAFETY: generated code has just run there.
         let tb = unsafe {
-            let called_from = self.state.exit_block;
             self.engine
                 .cache()
                 .find_by_host(&self.participant, called_from)
         };
         if let Some(tb) = tb
-            && let Some(point) = tb.fault_point(self.state.exit_block)
+            && let Some(point) = tb.fault_point(called_from)
         {
             run_sunk(&mut self.state, &mut *self.memory, tb, point.sunk);
         }

@@ -51,6 +51,29 @@ fn a_load_fault_leaves_the_registers_as_before_it_and_is_retried() {
     });
 }
 
+#[test]
+fn a_faulting_atomic_leaves_undone_what_waits_at_the_next_access() {
+    on_both(|backend| {
+        let world = World::new(backend);
+        // amomin.d t1, t1, (s0): the host has no such instruction, so it is called.
+        let amomin = amoadd_d(T1, T1, S0) | 1 << 31;
+        // t0 = 1 is nothing but a declaration at the load.
+        let waiting = [addi(T0, ZERO, 1), ld(A1, S0, 0), addi(T0, ZERO, 2)];
+        world
+            .ram
+            .load(0x1000, &[&[amomin], &waiting[..], &[ECALL]].concat());
+        world.ram.set_present(HOLE, false);
+        let mut vcpu = world.vcpu();
+        vcpu.state().pc = 0x1000;
+        vcpu.state().x[S0 as usize] = HOLE;
+        vcpu.state().x[T0 as usize] = 7;
+        for _ in 0..3 {
+            assert_eq!(world.run(&mut vcpu), fault(HOLE, Access::Store));
+            assert_eq!(vcpu.state().x[T0 as usize], 7);
+        }
+    });
+}
+
 /// Runs one instruction with s0 as given; it must fault.
 fn faults(backend: vcpu::Backend, insn: u32, s0: u64, expected: Stop) {
     let world = World::new(backend);
