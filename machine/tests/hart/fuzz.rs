@@ -227,6 +227,15 @@ impl Case<'_> {
             "csrw mhartid, a0",
             "csrr a1, 0x7b0",
             "csrr a1, 0x5a8",
+            // The machine level, as the user or the supervisor.
+            "li a2, 0x20000\n\tcsrs mstatus, a2",
+            "li a2, 0x20800\n\tcsrs mstatus, a2",
+            "li a2, 0x20000\n\tcsrc mstatus, a2",
+            // SUM, MXR.
+            "li a2, 0x40000\n\tcsrs sstatus, a2",
+            "li a2, 0x40000\n\tcsrc sstatus, a2",
+            "li a2, 0x80000\n\tcsrs sstatus, a2",
+            "li a2, 0x80000\n\tcsrc sstatus, a2",
         ]);
         self.line(text);
     }
@@ -281,11 +290,14 @@ fn program(seed: u64) -> String {
         case.line("call dump");
         case.line("j 2f");
         case.text.push_str("\t.balign 4\n1:\n");
-        for _ in 0..1 + case.random.below(2) {
+        for _ in 0..1 + case.random.below(4) {
             match case.random.below(8) {
                 0..=2 => case.csr_access(),
                 3..=5 => {
                     let access = case.random.choose(ACCESSES);
+                    if case.random.one_in(2) {
+                        case.line("li a0, 0x503000");
+                    }
                     case.line(access);
                 }
                 6 => case.returns(),
