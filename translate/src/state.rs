@@ -383,16 +383,27 @@ impl CpuState {
 
     /// Forgets every jump target.
     pub fn clear_jump_cache(&mut self) {
-        let caches = self.jump_caches.iter_mut();
-        for (cache, used) in caches.zip(&mut self.jump_cache_used) {
-            if !std::mem::take(used) {
-                continue;
-            }
-            for (index, entry) in cache.iter_mut().enumerate() {
-                // Not to write to memory that has never been used.
-                if entry.code != 0 {
-                    *entry = JumpEntry::empty(index);
-                }
+        for cache in 0..JUMP_CACHES {
+            self.clear_one_jump_cache(cache);
+        }
+    }
+
+    /// Forgets the jump targets of a hart at one privilege.
+    pub fn clear_jump_cache_of(&mut self, privilege: Privilege) {
+        for fp_off in [false, true] {
+            let mode = Mode::default().on_hart(privilege, fp_off);
+            self.clear_one_jump_cache(mode.jump_cache());
+        }
+    }
+
+    fn clear_one_jump_cache(&mut self, cache: usize) {
+        if !std::mem::take(&mut self.jump_cache_used[cache]) {
+            return;
+        }
+        for (index, entry) in self.jump_caches[cache].iter_mut().enumerate() {
+            // Not to write to memory that has never been used.
+            if entry.code != 0 {
+                *entry = JumpEntry::empty(index);
             }
         }
     }

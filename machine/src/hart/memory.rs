@@ -52,10 +52,46 @@ pub struct Translations {
     data: Regime,
     tlbs: [Tlb; TABLES],
     table: Table,
-    /// Where entries that map more than a page have been met, in the lower half of the addresses and in
-    /// the upper: a fence for one page of theirs is for all.
-    large: [Span; 2],
-    fetches: Fetches,
+    /// Where code is, by level.
+    fetches: [Fetches; LEVELS],
+    /// Whether anything that is known to the supervisor by itself (without `SUM`) is not the same in all
+    /// address spaces. For a kernel it is, as a rule: then that outlives a change of address space.
+    has_local: bool,
+    /// Where entries that map more than a page have been met: what the supervisor knows by itself, and all
+    /// else; in the lower half of the addresses, and in the upper. A fence for one page of such an entry
+    /// is for all.
+    large: [[Span; 2]; 2],
+}
+
+/// The levels at which jump targets have been forgotten, as what they stand for was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forgotten {
+    user: bool,
+    supervisor: bool,
+    machine: bool,
+}
+
+impl Forgotten {
+    /// The levels.
+    pub fn levels(self) -> impl Iterator<Item = Privilege> {
+        let levels = [
+            (self.user, Privilege::User),
+            (self.supervisor, Privilege::Supervisor),
+            (self.machine, Privilege::Machine),
+        ];
+        let forgotten = levels.into_iter().filter(|level| level.0);
+        forgotten.map(|level| level.1)
+    }
+}
+
+const LEVELS: usize = 3;
+
+fn level(privilege: Privilege) -> usize {
+    match privilege {
+        Privilege::User => 0,
+        Privilege::Supervisor => 1,
+        Privilege::Machine => 2,
+    }
 }
 
 /// Addresses from the first to the last.
@@ -81,8 +117,9 @@ impl Translations {
             table: table_of(&data),
             data,
             tlbs: std::array::from_fn(|_| Tlb::new()),
-            large: [Span::NONE; 2],
-            fetches: Fetches::new(),
+            fetches: std::array::from_fn(|_| Fetches::new()),
+            has_local: false,
+            large: [[Span::NONE; 2]; 2],
         }
     }
 
@@ -103,50 +140,84 @@ impl Translations {
     }
 
     /// Forgets what was known of virtual addresses.
-    pub fn forget_address_spaces(&mut self) {
-        for table in [
-            Table::User,
-            Table::Supervisor,
-            Table::SupervisorSum,
-            Table::Mxr,
-        ] {
-            self.tlbs[table as usize].flush();
+    #[must_use]
+    pub fn forget_address_spaces(&mut self) -> Forgotten {
+        self.tlbs[Table::Supervisor as usize].flush();
+        self.fetches[level(Privilege::Supervisor)].forget();
+        self.large[SUPERVISOR] = [Span::NONE; 2];
+        self.has_local = false;
+        Forgotten {
+            supervisor: true,
+            ..self.forget_users()
         }
-        self.large = [Span::NONE; 2];
-        self.fetches.forget();
     }
 
-    /// Forgets what was known of the page of one virtual address. Gives whether code may have been
-    /// fetched from there.
-    pub fn forget_page(&mut self, addr: u64) -> bool {
-        if self.large[half(addr)].holds(addr) {
-            self.forget_address_spaces();
-            return true;
+    /// Forgets what was known of virtual addresses and is not the same in all address spaces.
+    #[must_use]
+    pub fn forget_address_space(&mut self) -> Forgotten {
+        match self.has_local {
+            true => self.forget_address_spaces(),
+            false => self.forget_users(),
         }
-        for table in [
-            Table::User,
-            Table::Supervisor,
-            Table::SupervisorSum,
-            Table::Mxr,
-        ] {
+    }
+
+    /// Forgets what was known of the page of one virtual address.
+    #[must_use]
+    pub fn forget_page(&mut self, addr: u64) -> Forgotten {
+        if self.large.iter().any(|spans| spans[half(addr)].holds(addr)) {
+            return self.forget_address_spaces();
+        }
+        for table in USERS.into_iter().chain([Table::Supervisor]) {
             self.tlbs[table as usize].flush_page(addr);
         }
-        let had_code = self.fetches.may_have(addr);
-        if had_code {
-            self.fetches.forget();
+        let mut forget_code = |privilege| {
+            let fetches = &mut self.fetches[level(privilege)];
+            let had_code = fetches.may_have(addr);
+            if had_code {
+                fetches.forget();
+            }
+            had_code
+        };
+        Forgotten {
+            user: forget_code(Privilege::User),
+            supervisor: forget_code(Privilege::Supervisor),
+            machine: false,
         }
-        had_code
     }
 
     /// Forgets all.
-    pub fn forget_all(&mut self) {
+    #[must_use]
+    pub fn forget_all(&mut self) -> Forgotten {
         self.tlbs[Table::Machine as usize].flush();
-        self.forget_address_spaces();
+        self.fetches[level(Privilege::Machine)].forget();
+        Forgotten {
+            machine: true,
+            ..self.forget_address_spaces()
+        }
     }
 
-    fn note_span(&mut self, addr: u64, span: u64) {
+    /// Forgets all but what a level above the user knows by itself.
+    fn forget_users(&mut self) -> Forgotten {
+        for table in USERS {
+            self.tlbs[table as usize].flush();
+        }
+        self.fetches[level(Privilege::User)].forget();
+        self.large[OTHERS] = [Span::NONE; 2];
+        Forgotten {
+            user: true,
+            ..Forgotten::default()
+        }
+    }
+
+    /// To be called for all that is put into a table, or among the fetches of a level.
+    fn note(&mut self, addr: u64, mapping: &Mapping, of_supervisor: bool) {
+        if of_supervisor && !mapping.global {
+            self.has_local = true;
+        }
+        let span = mapping.span;
         if span != PAGE_SIZE {
-            self.large[half(addr)].add(addr & !(span - 1), addr | (span - 1));
+            let kind = if of_supervisor { SUPERVISOR } else { OTHERS };
+            self.large[kind][half(addr)].add(addr & !(span - 1), addr | (span - 1));
         }
     }
 
@@ -158,6 +229,13 @@ impl Translations {
         &mut self.tlbs[self.table as usize]
     }
 }
+
+/// The tables that hold pages of users, or may.
+const USERS: [Table; 3] = [Table::User, Table::SupervisorSum, Table::Mxr];
+
+/// Indices of `Translations::large`.
+const SUPERVISOR: usize = 0;
+const OTHERS: usize = 1;
 
 fn half(addr: u64) -> usize {
     (addr >> 63) as usize
@@ -173,7 +251,7 @@ fn table_of(regime: &Regime) -> Table {
     }
 }
 
-/// Where code is that has been fetched before: pages by address and privilege.
+/// Where code is that has been fetched before at one level.
 struct Fetches {
     slots: Box<[Fetch; FETCHES]>,
     /// Pages that code may have been fetched from, by a hash of their number: at least those that the
@@ -187,14 +265,14 @@ const SEEN: usize = 4096;
 
 #[derive(Clone, Copy)]
 struct Fetch {
-    /// The page's address, and in its low bits the privilege.
+    /// The page's address.
     tag: u64,
     page: u64,
 }
 
 impl Fetches {
-    /// No tag: there is no such privilege.
-    const NOTHING: Fetch = Fetch { tag: 2, page: 0 };
+    /// No page begins there.
+    const NOTHING: Fetch = Fetch { tag: 1, page: 0 };
 
     fn new() -> Fetches {
         Fetches {
@@ -208,7 +286,7 @@ impl Fetches {
         self.seen.fill(0);
     }
 
-    /// The page that has been fetched from as `tag` says.
+    /// Where the page is that begins at `tag`.
     fn find(&self, tag: u64) -> Option<u64> {
         let slot = self.slots[Fetches::slot(tag)];
         (slot.tag == tag).then_some(slot.page)
@@ -315,19 +393,21 @@ impl View<'_> {
     }
 
     fn code_page(&mut self, pc: u64, regime: &Regime) -> Result<u64, Fault> {
-        let tag = pc & !(PAGE_SIZE - 1) | regime.privilege as u64;
-        if let Some(page) = self.known.fetches.find(tag) {
+        let tag = pc & !(PAGE_SIZE - 1);
+        let level = level(regime.privilege);
+        if let Some(page) = self.known.fetches[level].find(tag) {
             return Ok(page);
         }
         let page = self.find_code_page(pc, regime)?;
-        self.known.fetches.insert(tag, page);
+        self.known.fetches[level].insert(tag, page);
         Ok(page)
     }
 
     fn find_code_page(&mut self, pc: u64, regime: &Regime) -> Result<u64, Fault> {
         let failed = |cause| fault(pc, Access::Fetch, cause);
         let mapping = self.walk(regime, pc, Access::Fetch).map_err(failed)?;
-        self.known.note_span(pc, mapping.span);
+        let of_supervisor = regime.privilege == Privilege::Supervisor;
+        self.known.note(pc, &mapping, of_supervisor);
         let page = mapping.page;
         let verdict = self
             .pmp
@@ -426,7 +506,8 @@ impl View<'_> {
             store: mapping.store && allowed(Access::Store),
         };
         if page.load || page.store {
-            self.known.note_span(addr, mapping.span);
+            let of_supervisor = self.known.table == Table::Supervisor;
+            self.known.note(addr, mapping, of_supervisor);
             self.known.tlb_mut().insert(addr, page);
         }
     }

@@ -16,6 +16,7 @@ mod pte {
     pub const W: u64 = 1 << 2;
     pub const X: u64 = 1 << 3;
     pub const U: u64 = 1 << 4;
+    pub const G: u64 = 1 << 5;
     pub const A: u64 = 1 << 6;
     pub const D: u64 = 1 << 7;
     /// The physical page number: 44 bits.
@@ -41,14 +42,17 @@ impl Satp {
         self.0
     }
 
-    /// Writes it, unless its mode does not exist. Gives whether it is another one now.
-    pub fn write(&mut self, value: u64) -> bool {
+    /// Writes it, unless its mode does not exist. Gives what has changed.
+    pub fn write(&mut self, value: u64) -> SatpChange {
         let is_mode = matches!(value >> 60, 0 | 8 | 9 | 10);
-        let changes = is_mode && value != self.0;
-        if changes {
-            self.0 = value;
+        if !is_mode || value == self.0 {
+            return SatpChange::None;
         }
-        changes
+        let old = std::mem::replace(&mut self.0, value);
+        match old >> 60 == value >> 60 {
+            true => SatpChange::Space,
+            false => SatpChange::Mode,
+        }
     }
 
     /// Levels of the table; `None` if addresses are physical.
@@ -63,6 +67,17 @@ impl Satp {
     fn root(self) -> u64 {
         (self.0 & pte::PPN) * PAGE_SIZE
     }
+}
+
+/// What a write to `satp` has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SatpChange {
+    /// Nothing.
+    None,
+    /// The address space: what is global is the same in all of them.
+    Space,
+    /// How addresses are translated at all.
+    Mode,
 }
 
 /// Physical memory, as far as it may hold page tables.
@@ -97,6 +112,8 @@ pub struct Mapping {
     pub page: u64,
     /// How many bytes around it are mapped by the same entry: at least those of the page.
     pub span: u64,
+    /// Whether it is the same in all address spaces.
+    pub global: bool,
     /// Whether it may be read.
     pub load: bool,
     /// Whether it may be written.
@@ -120,6 +137,7 @@ impl Regime {
                 return Ok(Mapping {
                     page: addr & !(PAGE_SIZE - 1),
                     span: PAGE_SIZE,
+                    global: true,
                     load: true,
                     store: true,
                 });
@@ -205,6 +223,7 @@ impl Regime {
         Ok(Ok(Mapping {
             page,
             span,
+            global: entry & pte::G != 0,
             load: self.allows(entry, Access::Load),
             store: entry & pte::D != 0 && self.allows(entry, Access::Store),
         }))
@@ -252,7 +271,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use pte::{A, D, N, R, U, V, W, X};
+    use pte::{A, D, G, N, R, U, V, W, X};
 
     /// Page tables as a map, whose entries may change behind the walker's back.
     #[derive(Default)]
@@ -311,7 +330,8 @@ mod tests {
 
     fn regime(levels: u32, privilege: Privilege) -> Regime {
         let mut satp = Satp::default();
-        assert!(satp.write(u64::from(levels + 5) << 60 | (ROOT / PAGE_SIZE)));
+        let value = u64::from(levels + 5) << 60 | (ROOT / PAGE_SIZE);
+        assert_eq!(satp.write(value), SatpChange::Mode);
         Regime {
             satp,
             privilege,
@@ -362,6 +382,7 @@ mod tests {
         let page = Mapping {
             page: addr & !0xfff,
             span: PAGE_SIZE,
+            global: true,
             load: true,
             store: true,
         };
@@ -522,6 +543,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_global_is_said_to_be() {
+        let regime = regime(3, Privilege::Supervisor);
+        for bits in [0, G] {
+            let memory = Memory::default();
+            memory.map(3, 0, 0x5000, leaf(0x8000_0000, V | R | A | bits));
+            let found = regime.walk(&memory, 0x5000, Access::Load);
+            assert_eq!(found.map(|m| m.global), Ok(bits != 0));
+        }
+    }
+
+    #[test]
     fn a_table_where_no_memory_is_is_an_access_fault() {
         let regime = regime(3, Privilege::Supervisor);
         let memory = Memory::default();
@@ -533,10 +565,11 @@ mod tests {
     fn modes_that_do_not_exist_are_not_taken() {
         let mut satp = Satp::default();
         for mode in [1, 7, 11, 15] {
-            assert!(!satp.write(mode << 60 | 1));
+            assert_eq!(satp.write(mode << 60 | 1), SatpChange::None);
         }
-        assert!(satp.write(9 << 60 | 1));
-        assert!(!satp.write(9 << 60 | 1), "no change");
+        assert_eq!(satp.write(9 << 60 | 2), SatpChange::Mode);
+        assert_eq!(satp.write(9 << 60 | 1), SatpChange::Space);
+        assert_eq!(satp.write(9 << 60 | 1), SatpChange::None);
         assert_eq!(satp.bits(), 9 << 60 | 1);
     }
 }

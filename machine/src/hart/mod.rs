@@ -28,7 +28,7 @@ use vcpu::{Place, System, VcpuMemory};
 
 use self::csr::{Csrs, Effect, status};
 use self::lines::Lines;
-use self::memory::{Physical, Translations, View};
+use self::memory::{Forgotten, Physical, Translations, View};
 use self::mmu::Regime;
 use self::timer::{Level, Timer};
 use self::trap::Exception;
@@ -168,8 +168,8 @@ impl Hart {
 
     /// Forgets all translations: `sfence.vma`, asked for by another hart.
     pub fn fence(&mut self, state: &mut CpuState) {
-        self.known.forget_address_spaces();
-        self.show_translations(state);
+        let forgotten = self.known.forget_address_spaces();
+        self.show_translations(state, forgotten);
     }
 
     /// Leaves the machine level to a firmware of ours, and goes on as the supervisor.
@@ -204,14 +204,16 @@ impl Hart {
     }
 
     fn forget_all(&mut self, state: &mut CpuState) {
-        self.known.forget_all();
-        self.show_translations(state);
+        let forgotten = self.known.forget_all();
+        self.show_translations(state, forgotten);
     }
 
     /// What was known of addresses is not any more.
-    fn show_translations(&mut self, state: &mut CpuState) {
+    fn show_translations(&mut self, state: &mut CpuState, forgotten: Forgotten) {
         state.tlb = self.known.view();
-        state.clear_jump_cache();
+        for level in forgotten.levels() {
+            state.clear_jump_cache_of(level);
+        }
     }
 
     fn arm(&self) {
@@ -235,9 +237,14 @@ impl Hart {
             Effect::Status => self.apply_mode(state),
             Effect::Interrupts => {}
             Effect::AddressSpace => {
-                self.known.forget_address_spaces();
+                let forgotten = self.known.forget_address_space();
                 self.put_data_regime();
-                self.show_translations(state);
+                self.show_translations(state, forgotten);
+            }
+            Effect::Translation => {
+                let forgotten = self.known.forget_address_spaces();
+                self.put_data_regime();
+                self.show_translations(state, forgotten);
             }
             Effect::Protection => self.forget_all(state),
             Effect::Environment => {
@@ -267,16 +274,13 @@ impl Hart {
         if !self.csrs.may_fence() {
             return System::Illegal;
         }
-        let code_moved = match insn.rs1 {
-            0 => {
-                self.known.forget_address_spaces();
-                true
-            }
-            _ => self.known.forget_page(state.get(Reg(insn.rs1))),
+        let forgotten = match (insn.rs1, insn.rs2) {
+            (0, 0) => self.known.forget_address_spaces(),
+            // Of one address space: not what all have.
+            (0, _) => self.known.forget_address_space(),
+            (addr, _) => self.known.forget_page(state.get(Reg(addr))),
         };
-        if code_moved {
-            self.show_translations(state);
-        }
+        self.show_translations(state, forgotten);
         System::Step
     }
 }

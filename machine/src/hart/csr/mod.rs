@@ -19,7 +19,7 @@ use self::counter::Counter;
 use self::numbers as n;
 use self::status::Status;
 use super::lines::{self, Lines};
-use super::mmu::Satp;
+use super::mmu::{Satp, SatpChange};
 use super::pmp::Pmp;
 use super::timer::Clock;
 
@@ -62,8 +62,10 @@ pub enum Effect {
     Status,
     /// Which interrupts are pending or enabled.
     Interrupts,
-    /// `satp`: what virtual addresses mean.
+    /// `satp`: another address space.
     AddressSpace,
+    /// `satp`: what virtual addresses are.
+    Translation,
     /// Which physical addresses may be used.
     Protection,
     /// `menvcfg`, `senvcfg`: the supervisor's deadline, and which instructions are legal.
@@ -368,8 +370,9 @@ impl Csrs {
             }
             n::SATP => {
                 return match self.satp.write(value) {
-                    true => Effect::AddressSpace,
-                    false => Effect::None,
+                    SatpChange::None => Effect::None,
+                    SatpChange::Space => Effect::AddressSpace,
+                    SatpChange::Mode => Effect::Translation,
                 };
             }
             n::STIMECMP => {

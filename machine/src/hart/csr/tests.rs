@@ -200,15 +200,19 @@ fn an_address_space_changes_only_if_the_value_does() {
     let satp = 8 << 60 | 5 << 44 | 0x80123;
     assert_eq!(
         swap(&mut csrs, n::SATP, satp),
-        Some((0, Effect::AddressSpace))
+        Some((0, Effect::Translation))
     );
     assert_eq!(swap(&mut csrs, n::SATP, satp), Some((satp, Effect::None)));
+    assert_eq!(
+        swap(&mut csrs, n::SATP, satp | 8),
+        Some((satp, Effect::AddressSpace))
+    );
     // Mode 1 is reserved.
     assert_eq!(
         swap(&mut csrs, n::SATP, 1 << 60),
-        Some((satp, Effect::None))
+        Some((satp | 8, Effect::None))
     );
-    assert_eq!(get(&mut csrs, n::SATP), Some(satp));
+    assert_eq!(get(&mut csrs, n::SATP), Some(satp | 8));
 }
 
 #[test]

@@ -110,6 +110,50 @@ static void spaces(void)
     get("the first again", SUPERVISOR, PAGE(1));
 }
 
+/* Without a fence: a number of its own for each address space. What is global is the same in all. */
+static void numbered(void)
+{
+    leaves[0][9] = PTE(data[0], V | R | W | AD);
+    leaves[1][9] = PTE(data[1], V | R | W | AD);
+    leaves[0][10] = PTE(data[2], V | R | W | AD | 0x20);
+    leaves[1][10] = PTE(data[2], V | R | W | AD | 0x20);
+    leaves[0][11] = PTE(data[3], V | R | W | U | AD);
+    leaves[1][11] = PTE(data[2], V | R | W | U | AD);
+    leaves[0][12] = PTE(data[0], V | R | X | AD);
+    leaves[1][12] = PTE(data[1], V | R | X | AD);
+    u64 first = *data[0], second = *data[1];
+    put_code(data[0], 77);
+    put_code(data[1], 88);
+    asm volatile("fence.i");
+    roots[0][2] |= 0x20;
+    roots[1][2] |= 0x20;
+    fence();
+    for (int i = 0; i < 6; i++) {
+        csr_write(satp, 8ul << 60 | (u64)(i % 2 + 1) << 44 | (u64)roots[i & 1] >> 12);
+        get("global", SUPERVISOR, PAGE(10));
+        if (i > 1)
+            get("of each", SUPERVISOR, PAGE(9));
+        csr_set(mstatus, 1 << 18);
+        get("of the user", SUPERVISOR, PAGE(11));
+        csr_clear(mstatus, 1 << 18);
+        if (i > 1)
+            run("code of each", PAGE(12));
+    }
+    /* A fence for all of one address space. */
+    use(0);
+    fence();
+    get("before", SUPERVISOR, PAGE(9));
+    leaves[0][9] = PTE(data[3], V | R | W | AD);
+    asm volatile("sfence.vma x0, %0" : : "r"(0ul) : "memory");
+    get("after", SUPERVISOR, PAGE(9));
+    *data[0] = first;
+    *data[1] = second;
+    asm volatile("fence.i");
+    roots[0][2] &= ~0x20ul;
+    roots[1][2] &= ~0x20ul;
+    fence();
+}
+
 static void owners(void)
 {
     roots[0][2] |= U;
@@ -220,6 +264,7 @@ int main(void)
     pages();
     dirty();
     spaces();
+    numbered();
     owners();
     large();
     code();
