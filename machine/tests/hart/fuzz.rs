@@ -78,8 +78,8 @@ const CSRS: &[(&str, u64)] = &[
     ("mideleg", 0x222),
     ("mie", 0xaaa),
     ("sie", 0xaaa),
-    ("mip", 0x222),
-    ("sip", 0x222),
+    ("mip", 0x022),
+    ("sip", 0x022),
     ("mscratch", 0),
     ("sscratch", u64::MAX),
     ("mepc", !1),
@@ -136,9 +136,9 @@ impl Case<'_> {
         }
     }
 
-    /// One interrupt at most: which of several comes first is told by the unit tests.
+    /// Not the external one, which QEMU takes for the least urgent: unit tests tell that.
     fn raise(&mut self) {
-        let line = self.random.choose(&[1, 5, 9]);
+        let line = self.random.choose(&[1, 5]);
         self.line(&format!("li t0, {:#x}", 1 << line));
         self.line("csrw mip, t0");
         let enabled = if self.random.one_in(4) { 0 } else { 0xaaa };
