@@ -34,6 +34,7 @@ impl Emission<'_> {
     /// The operand of `op`'s access of `bytes` at `addr`, and what is to be handed to
     /// [`Self::rejoin_missed`] behind the access. May use `rax` and `rcx`; the operand uses none but
     /// `rax` on a hart.
+    #[inline(always)]
     pub(super) fn place(
         &mut self,
         addr: Addr,
@@ -45,6 +46,12 @@ impl Emission<'_> {
         if !self.block.mode.is_hart() {
             return (m, None);
         }
+        let (host, missed) = self.probe(m, bytes, wants, op);
+        (host, Some(missed))
+    }
+
+    #[inline(never)]
+    fn probe(&mut self, m: Mem, bytes: u64, wants: Wants, op: Op) -> (Mem, Cold) {
         match m {
             Mem {
                 base: Some(base),
@@ -76,7 +83,7 @@ impl Emission<'_> {
             scale: 0,
             disp: 0,
         };
-        (host, Some(cold))
+        (host, cold)
     }
 
     /// The same of the word at the address in a register: on a hart, its host address is in `rcx`.

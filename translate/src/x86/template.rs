@@ -86,6 +86,16 @@ impl DynasmApi for Template<'_> {
         self.len += 1;
     }
 
+    #[inline(always)]
+    fn push_i32(&mut self, value: i32) {
+        self.word(value.to_le_bytes(), 4);
+    }
+
+    #[inline(always)]
+    fn push_i64(&mut self, value: i64) {
+        self.word(value.to_le_bytes(), 8);
+    }
+
     fn align(&mut self, alignment: usize, with: u8) {
         while !self.len.is_multiple_of(alignment) {
             self.push(with);
