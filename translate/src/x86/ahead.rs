@@ -13,47 +13,37 @@ struct Next<'a> {
     op: &'a Op,
     /// Guest pc of its instruction.
     pc: u64,
-    /// Its index.
-    at: usize,
+    /// What comes behind it.
+    rest: &'a [Op],
 }
 
 impl<'a> Emission<'a> {
-    /// The ops to come, from the current one on; none in cold code.
-    pub(super) fn ahead(&self) -> &'a [Op] {
-        &self.block.ops[self.at..]
-    }
-
     /// The first op of the next instruction that has any, if the current one is over.
     fn next_insn(&self) -> Option<Next<'a>> {
-        let mut at = self.next;
-        let mut pc = None;
-        while let Op::Insn { pc: this, .. } = self.block.ops.get(at)? {
-            pc = Some(*this);
-            at += 1;
+        let mut ops = self.rest;
+        let mut begun = None;
+        while let [Op::Insn { pc, .. }, rest @ ..] = ops {
+            (begun, ops) = (Some(*pc), rest);
         }
-        Some(Next {
-            op: &self.block.ops[at],
-            pc: pc?,
-            at,
-        })
+        let (op, rest) = ops.split_first()?;
+        begun.map(|pc| Next { op, pc, rest })
     }
 
     /// The current op and `next` have been emitted together.
-    fn take(&mut self, next: Next<'_>) {
-        self.pc = next.pc;
-        self.next = next.at + 1;
+    fn take(&mut self, next: Next<'a>) {
+        (self.pc, self.rest) = (next.pc, next.rest);
     }
 
     /// Adds to a counter; to those of the next ops as well, if they are lanes.
     pub(super) fn counts(&mut self, op: &Op, offset: u32, value: i64) {
         let ops = match self.skip {
-            None if self.at < self.block.ops.len() => self.ahead(),
-            _ => std::slice::from_ref(op),
+            None => self.ahead,
+            Some(_) => std::slice::from_ref(op),
         };
         match lanes::additions(ops, self.block.lanes) {
             Some((values, len)) => {
                 self.add_to_lanes(values);
-                self.next = self.at + len;
+                self.rest = &self.ahead[len..];
             }
             None => self.count(offset, value),
         }
@@ -61,12 +51,10 @@ impl<'a> Emission<'a> {
 
     /// Stores a byte; those of the next instructions as well, if they can go together.
     pub(super) fn byte_stores(&mut self, op: &Op, rs: Reg, addr: Addr) {
-        let rest = self.block.ops.get(self.next..).unwrap_or_default();
-        match bytes::run(self.block, op, self.pc, rest, self.sunk_here) {
+        match bytes::run(self.block, op, self.pc, self.rest, self.sunk_here) {
             Some(run) => {
                 self.store_bytes(&run);
-                self.pc = run.pc;
-                self.next = self.block.ops.len() - run.rest.len();
+                (self.pc, self.rest) = (run.pc, run.rest);
             }
             None => self.store(rs, addr, Size::B1),
         }

@@ -50,7 +50,7 @@ impl Emission<'_> {
     /// known.
     fn unknown_singles(&self) -> u32 {
         let (mut read, mut written) = (0, self.boxed);
-        for op in self.ahead() {
+        for op in self.ahead {
             if matches!(
                 op,
                 Op::Branch { .. }

@@ -225,10 +225,11 @@ impl Emission<'_> {
     }
 
     /// Ops of a way out.
-    fn sunk(&mut self, range: SunkRange) {
-        let block = self.block;
-        for op in &block.sunk_ops[range.range()] {
-            self.op(op);
+    pub(super) fn sunk(&mut self, range: SunkRange) {
+        if range.len != 0 {
+            let here = (self.rest, self.sunk_here);
+            self.run(&self.block.sunk_ops[range.range()]);
+            (self.rest, self.sunk_here) = here;
         }
     }
 

@@ -74,10 +74,10 @@ pub(super) struct Emission<'a> {
     pub(super) pc: u64,
     /// What must run if the current op leaves the block by a fault.
     pub(super) sunk_here: SunkRange,
-    /// Index of the current op, and of the next one that has not been emitted with it. Both are at
-    /// the end in cold code.
-    pub(super) at: usize,
-    pub(super) next: usize,
+    /// The ops to come, from the current one on.
+    pub(super) ahead: &'a [Op],
+    /// Those of them that are not emitted together with the current one.
+    pub(super) rest: &'a [Op],
     /// Floating-point registers known to hold a boxed single.
     pub(super) boxed: u32,
     /// Registers whose NaNs may not be canonical.
@@ -108,8 +108,8 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
         block,
         pc: block.pc,
         sunk_here: SunkRange::EMPTY,
-        at: 0,
-        next: 0,
+        ahead: &[],
+        rest: &[],
         boxed: 0,
         nans: Nans::default(),
         polled: false,
@@ -134,7 +134,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     if block.instrumented {
         e.poll(block.pc);
     }
-    e.hot();
+    e.run(&block.ops);
     out.stale_stub = e.a.label() as u32;
     e.stale_stub();
     e.cold_code();
@@ -161,32 +161,21 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     buffers.literals = e.literals;
 }
 
-impl Emission<'_> {
-    fn hot(&mut self) {
-        let ops = &self.block.ops;
-        let mut at = 0;
-        while let Some(op) = ops.get(at) {
-            match *op {
-                Op::Insn { pc, .. } => {
-                    self.pc = pc;
-                    at += 1;
-                }
-                Op::Sunk(range) => {
-                    self.sunk_here = range;
-                    at += 1;
-                }
-                _ => {
-                    (self.at, self.next) = (at, at + 1);
-                    self.op(op);
-                    self.sunk_here = SunkRange::EMPTY;
-                    if self.skip.is_some() {
-                        self.end_skip(op);
-                    }
-                    at = self.next;
+impl<'a> Emission<'a> {
+    /// Emits `ops`, in order.
+    pub(super) fn run(&mut self, ops: &'a [Op]) {
+        let mut ops = ops;
+        while let [op, rest @ ..] = ops {
+            (self.ahead, self.rest) = (ops, rest);
+            self.op(op);
+            if !matches!(op, Op::Insn { .. } | Op::Sunk(_)) {
+                self.sunk_here = SunkRange::EMPTY;
+                if self.skip.is_some() {
+                    self.end_skip(op);
                 }
             }
+            ops = self.rest;
         }
-        (self.at, self.next) = (at, at);
     }
 
     /// Ends a branch over ops of which `op` was the last.
@@ -211,7 +200,8 @@ impl Emission<'_> {
         }
     }
 
-    pub(super) fn op(&mut self, op: &Op) {
+    #[inline(always)]
+    fn op(&mut self, op: &Op) {
         match *op {
             // x0 takes no value, and these do nothing else.
             Op::Const { rd: Reg::ZERO, .. }
@@ -220,7 +210,9 @@ impl Emission<'_> {
             | Op::AluImm { rd: Reg::ZERO, .. }
             | Op::ShAdd { rd: Reg::ZERO, .. }
             | Op::Lea { rd: Reg::ZERO, .. } => {}
-            Op::Insn { .. } | Op::Sunk(_) | Op::Point { .. } => {}
+            Op::Insn { pc, .. } => self.pc = pc,
+            Op::Sunk(range) => self.sunk_here = range,
+            Op::Point { .. } => {}
             Op::Count { offset, value } => self.counts(op, offset, value),
             Op::SetCount { offset, value } => self.set_count(offset, value),
             Op::Rounding => self.check_rounding(),
@@ -481,10 +473,7 @@ impl Emission<'_> {
                 }
                 ColdKind::Interpret { pc, sunk, nans } => {
                     self.cold_settle(nans);
-                    let block = self.block;
-                    for op in &block.sunk_ops[sunk.range()] {
-                        self.op(op);
-                    }
+                    self.sunk(sunk);
                     asm!(self.a; mov rax, QWORD pc as i64; mov [rbp + PC], rax);
                     // Where the block begins; so far this is 7 bytes.
                     let start = -(self.a.label() as i32 + 7);
