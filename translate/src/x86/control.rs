@@ -9,7 +9,7 @@ use std::mem::offset_of;
 
 use dynasmrt::DynasmApi;
 
-use super::asm::{Bin, Cc, Mem, asm};
+use super::asm::{Bin, Cc, Fixup, Mem, asm};
 use super::emit::{Cold, ColdKind, Emission};
 use super::regs::{Loc, RAX, disp, loc};
 use super::runtime::{LEAVE_TRAP, STUB_EXIT, STUB_INDIRECT, STUB_LINK, STUB_POLL, stub_disp};
@@ -154,21 +154,12 @@ impl Emission<'_> {
         self.site(exit, fixup);
     }
 
-    /// Registers the branch at `fixup` as the site of `exit`, with its stub to follow.
-    fn site(&mut self, exit: ExitId, fixup: super::asm::Fixup) {
+    /// Registers the branch at `fixup` as a site of `exit`, with a stub to follow.
+    fn site(&mut self, exit: ExitId, fixup: Fixup) {
         self.sites.push(Site {
             exit,
             disp: fixup.0,
             unlinked: 0,
-        });
-        let kind = ColdKind::Exit {
-            exit,
-            site: self.sites.len() - 1,
-        };
-        self.colds.push(Cold {
-            fixup,
-            back: 0,
-            kind,
         });
     }
 
@@ -211,17 +202,21 @@ impl Emission<'_> {
         self.jump_site(exit);
     }
 
-    /// The stub of an exit that is not linked.
-    pub(super) fn cold_exit(&mut self, exit: ExitId, site: usize) {
-        let s = &mut self.sites[site];
-        s.unlinked = (self.a.label() as i64 - (i64::from(s.disp) + 4)) as i32;
-        self.set_pc(self.block.exits[usize::from(exit)].target);
-        // The return address of the call and its distance from here tell where the block begins.
-        const CALL: usize = 5 + 6;
-        let after = (self.a.label() + CALL) as u32;
-        let code = after << 16 | u32::from(exit);
-        asm!(self.a; mov eax, DWORD code as i32; call QWORD [rbp + stub_disp(STUB_LINK)]);
-        debug_assert_eq!(self.a.label(), after as usize);
+    /// The stubs of the exits, for while they are not linked.
+    pub(super) fn exit_stubs(&mut self) {
+        for i in 0..self.sites.len() {
+            let Site { exit, disp, .. } = self.sites[i];
+            let start = self.a.label();
+            self.sites[i].unlinked = (start as i64 - (i64::from(disp) + 4)) as i32;
+            self.a.bind_to(Fixup(disp), start);
+            self.set_pc(self.block.exits[usize::from(exit)].target);
+            // The return address of the call and its distance from here tell where the block begins.
+            const CALL: usize = 5 + 6;
+            let after = (self.a.label() + CALL) as u32;
+            let code = after << 16 | u32::from(exit);
+            asm!(self.a; mov eax, DWORD code as i32; call QWORD [rbp + stub_disp(STUB_LINK)]);
+            debug_assert_eq!(self.a.label(), after as usize);
+        }
     }
 
     /// Ops of a way out.

@@ -46,8 +46,6 @@ pub(super) enum ColdKind {
     Poll { pc: u64, sunk: SunkRange },
     /// The jump cache missed the pc in `target`.
     Indirect { target: u8 },
-    /// The stub of an unlinked exit.
-    Exit { exit: ExitId, site: usize },
     /// Settle, run the exit's sunk ops, then its jump.
     SunkExit {
         exit: ExitId,
@@ -138,6 +136,7 @@ pub(super) fn emit(block: &Block, buffers: &mut Buffers, out: &mut HostCode) {
     out.stale_stub = e.a.label() as u32;
     e.stale_stub();
     e.cold_code();
+    e.exit_stubs();
     e.colds.clear();
     e.literals.place(&mut e.a);
 
@@ -494,7 +493,6 @@ impl<'a> Emission<'a> {
                 }
                 ColdKind::Poll { pc, sunk } => self.cold_poll(pc, sunk),
                 ColdKind::Indirect { target } => self.cold_indirect(target),
-                ColdKind::Exit { exit, site } => self.cold_exit(exit, site),
                 ColdKind::SunkExit { exit, sunk, nans } => self.cold_sunk_exit(exit, sunk, nans),
             }
             i += 1;

@@ -71,6 +71,9 @@ impl Nans {
 impl Emission<'_> {
     /// Settles every register: afterwards everybody may look.
     pub(super) fn settle_all(&mut self) {
+        if self.nans.is_empty() {
+            return;
+        }
         let Nans { singles, doubles } = std::mem::take(&mut self.nans);
         self.settle_pairs(singles, Fmt::S);
         self.settle_pairs(doubles, Fmt::D);
