@@ -212,10 +212,16 @@ impl Emission<'_> {
             self.set_pc(self.block.exits[usize::from(exit)].target);
             // The return address of the call and its distance from here tell where the block begins.
             const CALL: usize = 5 + 6;
-            let after = (self.a.label() + CALL) as u32;
-            let code = after << 16 | u32::from(exit);
-            asm!(self.a; mov eax, DWORD code as i32; call QWORD [rbp + stub_disp(STUB_LINK)]);
-            debug_assert_eq!(self.a.label(), after as usize);
+            let after = self.a.label() + CALL;
+            match u16::try_from(after) {
+                Ok(after) => {
+                    let code = u32::from(after) << 16 | u32::from(exit);
+                    asm!(self.a; mov eax, DWORD code as i32; call QWORD [rbp + stub_disp(STUB_LINK)]);
+                    debug_assert_eq!(self.a.label(), after.into());
+                }
+                // So far into a block, exits are not linked.
+                Err(_) => asm!(self.a; jmp QWORD [rbp + stub_disp(STUB_INDIRECT)]),
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::hooked::{self, Seen};
 use crate::jit::Jit;
 use crate::operands::Random;
 use crate::random_ops::{self, Builder, Flavor};
-use crate::world::World;
+use crate::world::{World, block, x};
 
 /// Everything that a block may change.
 #[derive(Debug, PartialEq)]
@@ -335,4 +335,23 @@ fn instrumented_blocks_count_the_same_when_they_fault() {
         hooked: true,
     };
     agree([Way::Interpreted, Way::OptimizedInterpreted], flavor);
+}
+
+#[test]
+fn exits_lead_to_their_targets_however_long_the_block() {
+    let constant = |n| Op::Const {
+        rd: x(5),
+        value: i64::MIN + n,
+    };
+    let constants = (0..10_000).map(constant);
+    let ops: Vec<Op> = constants.chain([Op::Jump { exit: 0 }]).collect();
+    let block = block(&ops, 1);
+    let mut jit = Jit::new();
+    let mut world = World::new();
+    assert_eq!(
+        Way::Emitted.run(&mut jit, &mut world, &block),
+        BlockEnd::Next
+    );
+    assert_eq!(world.state.pc, 0x2000);
+    assert_eq!(world.state.x[5], i64::MIN as u64 + 9_999);
 }
