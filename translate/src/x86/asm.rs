@@ -6,13 +6,17 @@ use super::regs::{Loc, RAX};
 use super::template::{self, Template};
 use crate::ops::Width;
 
+/// No code ends there: an instruction has at least one byte.
+const NOT_STORED: (i8, usize) = (0, 0);
+
 /// The code of a block under construction.
 #[derive(Debug, Default)]
 pub struct Asm {
     /// The bytes so far.
     pub code: Vec<u8>,
-    /// The slot that the last instruction stored `rax` to, and where that instruction ends.
-    stored: Option<(i8, usize)>,
+    /// The slot that the last instruction stored `rax` to, and where that instruction ends; anywhere
+    /// else if there is none.
+    stored: (i8, usize),
 }
 
 /// `dynasm!` for x86-64 into an [`Asm`].
@@ -125,24 +129,28 @@ impl Enc {
     }
 }
 
-macro_rules! by_bin {
-    ($op:expr, $m:ident, $($arg:tt)*) => {
-        match $op {
-            Bin::Add => $m!(add, $($arg)*),
-            Bin::Or => $m!(or, $($arg)*),
-            Bin::And => $m!(and, $($arg)*),
-            Bin::Sub => $m!(sub, $($arg)*),
-            Bin::Xor => $m!(xor, $($arg)*),
-            Bin::Cmp => $m!(cmp, $($arg)*),
+impl Bin {
+    /// In the opcode field of the register operand; also, times 8, the first of its opcodes.
+    fn digit(self) -> u8 {
+        match self {
+            Bin::Add => 0,
+            Bin::Or => 1,
+            Bin::And => 4,
+            Bin::Sub => 5,
+            Bin::Xor => 6,
+            Bin::Cmp => 7,
         }
-    };
+    }
 }
 
 impl Asm {
     /// An assembler that reuses a buffer.
     pub fn reusing(mut code: Vec<u8>) -> Asm {
         code.clear();
-        Asm { code, stored: None }
+        Asm {
+            code,
+            stored: NOT_STORED,
+        }
     }
 
     /// Appends instructions.
@@ -154,49 +162,48 @@ impl Asm {
     /// Where the next instruction goes. Somebody may jump there: nothing is known of registers.
     #[inline]
     pub fn label(&mut self) -> usize {
-        self.stored = None;
+        self.stored = NOT_STORED;
         self.code.len()
     }
 
     /// `rax` instead of the slot that it has just been stored to.
     fn fresh(&self, s: Loc) -> Loc {
-        match (s, self.stored) {
-            (Loc::M(m), Some((slot, end))) if m == slot && end == self.code.len() => Loc::R(RAX),
-            _ => s,
-        }
+        let (slot, end) = self.stored;
+        let is_there = (s == Loc::M(slot)) & (end == self.code.len());
+        if is_there { Loc::R(RAX) } else { s }
+    }
+
+    /// An instruction with a register (or opcode digit) and a location, without a branch: which
+    /// registers are pinned is hard to predict.
+    #[inline(always)]
+    fn on_loc(&mut self, w: Width, opcode: u8, reg: u8, loc: Loc) {
+        let (rm, disp, disp_len) = match loc {
+            Loc::R(r) => (0xc0 | r, 0, 0),
+            Loc::M(m) => (0x45, m as u8, 1),
+        };
+        let rex = 0x40 | u8::from(w == Width::W64) << 3 | (reg >> 3) << 2 | rm >> 3 & 1;
+        self.template(|t| {
+            t.byte_if(rex != 0x40, rex);
+            t.push(opcode);
+            t.push(rm & 0xc7 | (reg & 7) << 3);
+            t.word([disp], disp_len);
+        });
     }
 
     /// `op d, s`.
     pub fn bin(&mut self, op: Bin, w: Width, d: u8, s: Loc) {
-        macro_rules! rr64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), Rq($s)) } }
-        macro_rules! rr32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), Rd($s)) } }
-        macro_rules! rm64 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rq($d), [BYTE rbp + $s]) } }
-        macro_rules! rm32 { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn Rd($d), [BYTE rbp + $s]) } }
         let s = if d == RAX { s } else { self.fresh(s) };
-        match (w, s) {
-            (Width::W64, Loc::R(s)) => by_bin!(op, rr64, d, s),
-            (Width::W32, Loc::R(s)) => by_bin!(op, rr32, d, s),
-            (Width::W64, Loc::M(s)) => by_bin!(op, rm64, d, s),
-            (Width::W32, Loc::M(s)) => by_bin!(op, rm32, d, s),
-        }
+        self.on_loc(w, op.digit() << 3 | 3, d, s);
     }
 
     /// `op qword [BYTE rbp + d], s`.
     pub fn bin_to_slot(&mut self, op: Bin, d: i8, s: u8) {
-        macro_rules! mr { ($mn:ident, $d:expr, $s:expr) => { asm!(self; $mn [BYTE rbp + $d], Rq($s)) } }
-        by_bin!(op, mr, d, s)
+        self.on_loc(Width::W64, op.digit() << 3 | 1, s, Loc::M(d));
     }
 
     /// `op d, imm`, with the shortest immediate (dynasm would choose the long one for some).
     pub fn bin_imm(&mut self, op: Bin, w: Width, d: Loc, imm: i32) {
-        let digit = match op {
-            Bin::Add => 0,
-            Bin::Or => 1,
-            Bin::And => 4,
-            Bin::Sub => 5,
-            Bin::Xor => 6,
-            Bin::Cmp => 7,
-        };
+        let digit = op.digit();
         let short = i8::try_from(imm).is_ok();
         let opcode = if short { 0x83 } else { 0x81 };
         let rex_w = if w == Width::W64 { 0x48 } else { 0x40 };
@@ -254,39 +261,33 @@ impl Asm {
 
     /// `test r, r`.
     pub fn test(&mut self, w: Width, r: u8) {
-        match w {
-            Width::W64 => asm!(self; test Rq(r), Rq(r)),
-            Width::W32 => asm!(self; test Rd(r), Rd(r)),
-        }
+        self.on_loc(w, 0x85, r, Loc::R(r));
     }
 
     /// `mov d, s` (64 bits), unless they are the same.
     pub fn mov(&mut self, d: u8, s: Loc) {
-        match self.fresh(s) {
-            Loc::R(s) if s == d => {}
-            Loc::R(s) => asm!(self; mov Rq(d), Rq(s)),
-            Loc::M(s) => asm!(self; mov Rq(d), [BYTE rbp + s]),
+        let s = self.fresh(s);
+        if !s.is(d) {
+            self.on_loc(Width::W64, 0x8b, d, s);
         }
     }
 
     /// `mov d, s` of the low 32 bits, which clears the upper ones.
     pub fn mov32(&mut self, d: u8, s: Loc) {
-        match self.fresh(s) {
-            Loc::R(s) => asm!(self; mov Rd(d), Rd(s)),
-            Loc::M(s) => asm!(self; mov Rd(d), [BYTE rbp + s]),
-        }
+        let s = self.fresh(s);
+        self.on_loc(Width::W32, 0x8b, d, s);
     }
 
-    /// `mov d, s` where `d` is a location.
+    /// `mov d, s` where `d` is a location, unless they are the same.
     pub fn store(&mut self, d: Loc, s: u8) {
-        match d {
-            Loc::R(d) => self.mov(d, Loc::R(s)),
-            Loc::M(d) => {
-                asm!(self; mov [BYTE rbp + d], Rq(s));
-                if s == RAX {
-                    self.stored = Some((d, self.code.len()));
-                }
-            }
+        if d.is(s) {
+            return;
+        }
+        self.on_loc(Width::W64, 0x89, s, d);
+        if let Loc::M(slot) = d
+            && s == RAX
+        {
+            self.stored = (slot, self.code.len());
         }
     }
 
@@ -316,8 +317,7 @@ impl Asm {
     pub fn sext32(&mut self, d: u8, s: Loc) {
         match self.fresh(s) {
             Loc::R(s) if s == RAX && d == RAX => asm!(self; cdqe),
-            Loc::R(s) => asm!(self; movsxd Rq(d), Rd(s)),
-            Loc::M(s) => asm!(self; movsxd Rq(d), DWORD [BYTE rbp + s]),
+            s => self.on_loc(Width::W64, 0x63, d, s),
         }
     }
 

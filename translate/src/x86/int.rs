@@ -26,8 +26,8 @@ impl Emission<'_> {
     pub(super) fn in_reg(&mut self, r: Reg, scratch: u8) -> u8 {
         match loc(r) {
             Loc::R(host) => host,
-            Loc::M(_) => {
-                self.a.mov(scratch, loc(r));
+            slot => {
+                self.a.mov(scratch, slot);
                 scratch
             }
         }
@@ -58,8 +58,8 @@ impl Emission<'_> {
         }
         match (op, w) {
             (UnOp::Mov, _) => match (loc(rd), s) {
-                (Loc::M(m), Loc::R(s)) => {
-                    a.store(Loc::M(m), s);
+                (l @ Loc::M(_), Loc::R(s)) => {
+                    a.store(l, s);
                     return;
                 }
                 _ => a.mov(d, s),
@@ -110,11 +110,11 @@ impl Emission<'_> {
     }
 
     pub(super) fn alu(&mut self, op: AluOp, w: Width, rd: Reg, ra: Reg, rb: Reg) {
+        if let Some(bin) = bin_of(op) {
+            return self.commutative(bin, w, rd, ra, rb);
+        }
         match op {
-            AluOp::Add => self.commutative(Bin::Add, w, rd, ra, rb),
-            AluOp::And => self.commutative(Bin::And, w, rd, ra, rb),
-            AluOp::Or => self.commutative(Bin::Or, w, rd, ra, rb),
-            AluOp::Xor => self.commutative(Bin::Xor, w, rd, ra, rb),
+            AluOp::Add | AluOp::And | AluOp::Or | AluOp::Xor => {}
             AluOp::Sub => self.sub(w, rd, ra, rb),
             AluOp::Sll | AluOp::Srl | AluOp::Sra => self.shift(op, w, rd, ra, rb),
             AluOp::Slt | AluOp::Sltu => {
@@ -389,30 +389,8 @@ impl Emission<'_> {
     }
 
     pub(super) fn alu_imm(&mut self, op: AluOp, w: Width, rd: Reg, ra: Reg, imm: i32) {
-        let bin = match op {
-            AluOp::Add => Bin::Add,
-            AluOp::And => Bin::And,
-            AluOp::Or => Bin::Or,
-            AluOp::Xor => Bin::Xor,
-            AluOp::Slt | AluOp::Sltu => {
-                let cc = self.less_imm(op, rd, ra, imm);
-                return self.branch_after(cc, rd);
-            }
-            AluOp::Sll | AluOp::Srl | AluOp::Sra | AluOp::Ror => {
-                return self.shift_imm(op, w, rd, ra, imm);
-            }
-            AluOp::Bclr | AluOp::Bset | AluOp::Binv | AluOp::Bext => {
-                return self.bit_imm(op, rd, ra, (imm & 63) as i8);
-            }
-            _ => {
-                return self.helper(Op::AluImm {
-                    op,
-                    w,
-                    rd,
-                    a: ra,
-                    imm,
-                });
-            }
+        let Some(bin) = bin_of(op) else {
+            return self.other_alu_imm(op, w, rd, ra, imm);
         };
         match (loc(rd), loc(ra)) {
             (Loc::M(d), Loc::M(a)) if d == a && w == Width::W64 => {
@@ -436,6 +414,28 @@ impl Emission<'_> {
                 self.extend(w, d);
                 self.finish(rd, d);
             }
+        }
+    }
+
+    fn other_alu_imm(&mut self, op: AluOp, w: Width, rd: Reg, ra: Reg, imm: i32) {
+        match op {
+            AluOp::Slt | AluOp::Sltu => {
+                let cc = self.less_imm(op, rd, ra, imm);
+                self.branch_after(cc, rd);
+            }
+            AluOp::Sll | AluOp::Srl | AluOp::Sra | AluOp::Ror => {
+                self.shift_imm(op, w, rd, ra, imm);
+            }
+            AluOp::Bclr | AluOp::Bset | AluOp::Binv | AluOp::Bext => {
+                self.bit_imm(op, rd, ra, (imm & 63) as i8);
+            }
+            _ => self.helper(Op::AluImm {
+                op,
+                w,
+                rd,
+                a: ra,
+                imm,
+            }),
         }
     }
 
@@ -544,6 +544,17 @@ impl Emission<'_> {
         let m = self.address(addr);
         self.a.lea(d, m);
         self.finish(rd, d);
+    }
+}
+
+/// The host's instruction of the same meaning, of those that take operands in either order.
+fn bin_of(op: AluOp) -> Option<Bin> {
+    match op {
+        AluOp::Add => Some(Bin::Add),
+        AluOp::And => Some(Bin::And),
+        AluOp::Or => Some(Bin::Or),
+        AluOp::Xor => Some(Bin::Xor),
+        _ => None,
     }
 }
 

@@ -45,6 +45,30 @@ const RES_ADDR: i32 = disp(offset_of!(CpuState, res_addr));
 const RES_VALUE: i32 = disp(offset_of!(CpuState, res_value));
 const BOX_S: i32 = disp(offset_of!(CpuState, consts) + offset_of!(Consts, box_s));
 
+/// Loads by size, without and with signs.
+const LOADS: [[Enc; 4]; 2] = [
+    [
+        Enc::new(0xb6).second(),
+        Enc::new(0xb7).second(),
+        Enc::new(0x8b),
+        Enc::new(0x8b).wide(),
+    ],
+    [
+        Enc::new(0xbe).second().wide(),
+        Enc::new(0xbf).second().wide(),
+        Enc::new(0x63).wide(),
+        Enc::new(0x8b).wide(),
+    ],
+];
+
+/// Stores by size.
+const STORES: [Enc; 4] = [
+    Enc::new(0x88).byte(),
+    Enc::new(0x89).half(),
+    Enc::new(0x89),
+    Enc::new(0x89).wide(),
+];
+
 impl Emission<'_> {
     /// The host operand of a guest address; loads an unpinned base into `rax`, an unpinned index
     /// into `rcx`.
@@ -69,15 +93,7 @@ impl Emission<'_> {
         let (m, missed) = self.place(addr, size.bytes(), Wants::Load, op);
         self.load_point(&missed);
         let d = if rd.is_zero() { RAX } else { self.dest(rd) };
-        let enc = match (size, signed) {
-            (Size::B1, false) => Enc::new(0xb6).second(),
-            (Size::B1, true) => Enc::new(0xbe).second().wide(),
-            (Size::B2, false) => Enc::new(0xb7).second(),
-            (Size::B2, true) => Enc::new(0xbf).second().wide(),
-            (Size::B4, false) => Enc::new(0x8b),
-            (Size::B4, true) => Enc::new(0x63).wide(),
-            (Size::B8, _) => Enc::new(0x8b).wide(),
-        };
+        let enc = LOADS[usize::from(signed)][size as usize];
         self.a.guest(enc, d, m);
         self.finish(rd, d);
         self.rejoin_missed(missed);
@@ -112,12 +128,7 @@ impl Emission<'_> {
         }
         let scratch = if m.base == Some(RAX) { RCX } else { RAX };
         let s = self.in_reg(rs, scratch);
-        let enc = match size {
-            Size::B1 => Enc::new(0x88).byte(),
-            Size::B2 => Enc::new(0x89).half(),
-            Size::B4 => Enc::new(0x89),
-            Size::B8 => Enc::new(0x89).wide(),
-        };
+        let enc = STORES[size as usize];
         self.a.guest(enc, s, m);
         self.rejoin_missed(missed);
     }
