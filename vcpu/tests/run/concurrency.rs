@@ -128,8 +128,15 @@ fn a_spinning_vcpu_does_not_hold_up_the_room_of_others() {
             world.run(&mut spinner)
         });
         let mut vcpu = world.vcpu();
-        let sum = run_many_functions(world, &mut vcpu, 5);
-        assert_eq!(sum, expected(COUNT, 5));
+        // While the host does not run the spinner, nor does it give anything up: more than once may be
+        // needed.
+        for _ in 0..1_000 {
+            let sum = run_many_functions(world, &mut vcpu, 5);
+            assert_eq!(sum, expected(COUNT, 5));
+            if world.engine.stats().cache.evictions > 5 {
+                break;
+            }
+        }
         kicker.kick();
         assert_eq!(spinning.join().unwrap(), Stop::Request);
     });
