@@ -224,8 +224,9 @@ static void interrupts(void)
     show("mip", csr_read(mip));
     *msip = 0;
     show("mip", csr_read(mip));
-    *mtimecmp = *mtime + 20000;
+    *mtimecmp = *mtime + (1ul << 40);
     show("not yet", csr_read(mip));
+    *mtimecmp = *mtime + 20000;
     show_trap("timer interrupt", try(USER, spin, 0, 0), spin);
     *mtimecmp = -1;
     show("mip", csr_read(mip));
