@@ -92,9 +92,13 @@ impl Output for Shared {
             state = self.wait(state);
         }
         if !state.ends {
+            // The thread waits only while there is nothing to write.
+            let wakes = state.bytes.is_empty();
             state.bytes.extend_from_slice(bytes);
             drop(state);
-            self.changed.notify_all();
+            if wakes {
+                self.changed.notify_all();
+            }
         }
     }
 }

@@ -282,7 +282,7 @@ fn a_driver_that_breaks_the_rules_stops_the_device_until_it_is_reset() {
     let mut driver = disk(&file);
     let outside = map::RAM + PAGES * 4096 - 8;
     type Breach = fn(&mut Driver, u64);
-    let breaches: [(&str, Breach); 10] = [
+    let breaches: [(&str, Breach); 11] = [
         ("out of memory", |driver, outside| {
             driver.describe(TABLE, 0, outside, 16, 0, 0)
         }),
@@ -293,11 +293,22 @@ fn a_driver_that_breaks_the_rules_stops_the_device_until_it_is_reset() {
             driver.describe(TABLE, 0, u64::MAX - 4, 16, 0, 0)
         }),
         ("a loop", |driver, _| {
-            driver.describe(TABLE, 0, DATA, 16, NEXT, 0)
+            driver.describe(TABLE, 0, HEADER, 16, NEXT, 1);
+            driver.describe(TABLE, 1, DATA, 1, NEXT | WRITE, 1);
         }),
         ("out of the table", |driver, _| {
-            driver.describe(TABLE, 0, DATA, 16, NEXT, 9)
+            driver.describe(TABLE, 0, HEADER, 16, NEXT, 1);
+            driver.describe(TABLE, 1, DATA, 1, NEXT | WRITE, 9);
         }),
+        (
+            "out of memory, in what is not looked at",
+            |driver, outside| {
+                driver.poke(HEADER, 99_u64);
+                driver.describe(TABLE, 0, HEADER, 16, NEXT, 1);
+                driver.describe(TABLE, 1, outside, 512, NEXT, 2);
+                driver.describe(TABLE, 2, STATUS, 1, WRITE, 0);
+            },
+        ),
         ("no header", |driver, _| {
             driver.describe(TABLE, 0, DATA, 15, 0, 0)
         }),
