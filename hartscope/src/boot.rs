@@ -8,12 +8,15 @@ use std::sync::Arc;
 use machine::board::{Board, Options};
 use machine::plugins::Observed;
 use machine::power::End;
+use machine::remote::Remote;
 use machine::symbols::{self, Symbols};
 use plugin_rt::{Runtime, SystemInfo};
 
 use crate::cli::BootOptions;
 use crate::console::Console;
+use crate::control::{self, Control};
 use crate::fail;
+use crate::plugins::Loaded;
 use crate::profile::{self, Profile};
 use crate::session::Session;
 
@@ -25,8 +28,8 @@ pub fn run(options: BootOptions) -> i32 {
         smp_vcpus: harts,
         max_vcpus: harts,
     };
-    let may_have_plugins = options.profile.is_some();
-    let session = match Session::begin(&options.engine, may_have_plugins, Some(system)) {
+    let may_have_plugins = options.control.is_any() || options.profile.is_some();
+    let mut session = match Session::begin(&options.engine, may_have_plugins, Some(system)) {
         Ok(session) => session,
         Err(status) => return status,
     };
@@ -40,8 +43,14 @@ pub fn run(options: BootOptions) -> i32 {
         Ok(profile) => profile,
         Err(error) => return fail(&error, 1),
     };
-    let console = match Console::open(&options.serial) {
+    let remote = Remote::default();
+    let console = match Console::open(&options.serial, &remote) {
         Ok(console) => console,
+        Err(error) => return fail(&error, 1),
+    };
+    // Last: whoever gives up from here on takes the socket away again.
+    let control = match control(&options.control, &remote, session.take_plugins()) {
+        Ok(control) => control,
         Err(error) => return fail(&error, 1),
     };
     let machine = Options {
@@ -54,13 +63,16 @@ pub fn run(options: BootOptions) -> i32 {
         devices: options.devices,
     };
     let ended = loop {
-        let ended = start(&machine, &console, session.config());
+        let ended = start(&machine, &console, session.config(), &remote);
         let restarts = matches!(&ended, Ok(ended) if ended.end == End::Reset);
         if !restarts || options.no_reboot {
             break ended;
         }
     };
     console.close();
+    if let Some(control) = control {
+        control.end();
+    }
     if let Some(runtime) = session.runtime() {
         runtime.at_exit();
     }
@@ -104,15 +116,27 @@ fn profile(
     profile.transpose()
 }
 
+/// Listens for clients, if they are wanted. (Then there is a plugin runtime.)
+fn control(
+    wish: &control::Wish,
+    machine: &Remote,
+    loaded: Option<Loaded>,
+) -> Result<Option<Control>, String> {
+    let Some(Loaded { runtime, plugins }) = loaded else {
+        return Ok(None);
+    };
+    let remote = control::Machine::new(machine.clone())
+        .map_err(|error| format!("no control socket: the host refuses a signal: {error}"))?;
+    control::start(wish, Box::new(remote), runtime, plugins)
+}
+
 /// Switches a machine on, and waits until it is off.
 fn start(
     options: &Options,
     console: &Console,
     config: &vcpu::Config,
+    remote: &Remote,
 ) -> Result<machine::run::Ended, String> {
     let board = Board::new(options, console.output()).map_err(|error| error.to_string())?;
-    console.connect(&board);
-    let ended = machine::run::run(&board, config).map_err(|error| error.to_string());
-    console.disconnect();
-    ended
+    machine::run::run(&board, config, remote).map_err(|error| error.to_string())
 }

@@ -34,7 +34,7 @@ pub fn run(options: RunOptions) -> i32 {
     let control = match session.take_plugins() {
         None => Ok(None),
         Some(Loaded { runtime, plugins }) => {
-            control::start(&options.control, remote.clone(), runtime, plugins)
+            control::start(&options.control, Box::new(remote.clone()), runtime, plugins)
         }
     };
     let control = match control {

@@ -21,6 +21,7 @@ pub mod plic;
 pub mod plugins;
 pub mod power;
 pub mod ram;
+pub mod remote;
 pub mod rom;
 pub mod rtc;
 pub mod run;

@@ -12,6 +12,7 @@ use crate::hart::memory::Physical;
 use crate::hart::run::Begin;
 use crate::hart::{self, Hart};
 use crate::power::{End, Power};
+use crate::remote::Remote;
 
 /// Why a machine cannot be switched on.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +40,8 @@ pub struct Ended {
 /// panics.
 const BROKEN: i32 = 101;
 
-/// Runs a machine to its end.
-pub fn run(board: &Arc<Board>, config: &vcpu::Config) -> Result<Ended, Error> {
+/// Runs a machine to its end, which `remote` reaches meanwhile.
+pub fn run(board: &Arc<Board>, config: &vcpu::Config, remote: &Remote) -> Result<Ended, Error> {
     let engine = Engine::new(config, Arc::clone(&board.ram) as Arc<dyn CodePages>)?;
     board.ram.set_cache(Arc::downgrade(engine.cache()));
     let timers = board.timer.start().map_err(Error::Thread)?;
@@ -48,8 +49,9 @@ pub fn run(board: &Arc<Board>, config: &vcpu::Config) -> Result<Ended, Error> {
     let vcpus: io::Result<Vec<Vcpu<Hart>>> =
         harts.map(|number| vcpu(board, &engine, number)).collect();
     let vcpus = vcpus.map_err(Error::Vcpu)?.into_iter().enumerate();
+    let _connection = remote.connect(board, &engine);
     let threads: io::Result<Vec<JoinHandle<()>>> = vcpus
-        .map(|(number, vcpu)| start(board, vcpu, number))
+        .map(|(number, vcpu)| start(board, remote, vcpu, number))
         .collect();
     if threads.is_err() {
         // Those that have been started are not to wait for the others.
@@ -90,15 +92,21 @@ fn vcpu(board: &Board, engine: &Arc<Engine>, number: usize) -> io::Result<Vcpu<H
 }
 
 /// Starts a hart.
-fn start(board: &Arc<Board>, vcpu: Vcpu<Hart>, number: usize) -> io::Result<JoinHandle<()>> {
-    let board = Arc::clone(board);
+fn start(
+    board: &Arc<Board>,
+    remote: &Remote,
+    vcpu: Vcpu<Hart>,
+    number: usize,
+) -> io::Result<JoinHandle<()>> {
+    let (board, remote) = (Arc::clone(board), remote.clone());
     let run = move || {
         let _guard = EndIfBroken(&board.power);
+        remote.hart_begins(number);
         let begin = match &board.sbi {
             Some(sbi) => Begin::Firmware(&**sbi),
             None => Begin::Reset(board.reset),
         };
-        hart::run::run(vcpu, &board.power, begin);
+        hart::run::run(vcpu, &board.power, remote.pause(), begin);
     };
     thread::Builder::new()
         .name(format!("hart {number}"))

@@ -9,6 +9,7 @@ use machine::map;
 use super::engine::{self, EngineOptions};
 use super::run;
 use super::{Command, OptionSpec, Refused, UsageError, describe, parse_options, value};
+use crate::control::Wish;
 use crate::profile;
 
 /// Where the serial port leads.
@@ -46,6 +47,8 @@ pub struct BootOptions {
     pub devices: Vec<VirtioDevice>,
     /// The serial port.
     pub serial: Serial,
+    /// The control socket.
+    pub control: Wish,
     /// A reset ends the machine.
     pub no_reboot: bool,
     /// Where the names of the kernel's functions are; else in the kernel, if that is an ELF file.
@@ -65,6 +68,9 @@ enum Id {
     Drive,
     Device,
     Serial,
+    Control,
+    NoControl,
+    Qmp,
     NoGraphic,
     Display,
     NoReboot,
@@ -83,7 +89,7 @@ fn specs() -> Vec<OptionSpec<Id>> {
         .collect()
 }
 
-const OWN: [OptionSpec<Id>; 16] = [
+const OWN: [OptionSpec<Id>; 19] = [
     OptionSpec {
         id: Id::Kernel,
         names: &["kernel"],
@@ -141,6 +147,25 @@ const OWN: [OptionSpec<Id>; 16] = [
         value: Some("WHERE"),
         help: "where the serial port leads: mon:stdio (default; Ctrl-a h lists what else one may\n\
                type), stdio (every byte goes to the guest), file:FILE, null",
+    },
+    OptionSpec {
+        id: Id::Control,
+        names: &["control"],
+        value: Some("PATH"),
+        help: "listen for QMP clients at PATH\n\
+               (default: $XDG_RUNTIME_DIR/hartscope/PID.sock, if the variable is set)",
+    },
+    OptionSpec {
+        id: Id::NoControl,
+        names: &["no-control"],
+        value: None,
+        help: "do not listen for clients",
+    },
+    OptionSpec {
+        id: Id::Qmp,
+        names: &["qmp"],
+        value: Some("unix:PATH,…"),
+        help: "QEMU's words for --control: unix:PATH,server,nowait; none is --no-control",
     },
     OptionSpec {
         id: Id::NoGraphic,
@@ -209,8 +234,8 @@ const REFUSED: &[Refused] = &[
         why: "the debugger stub is not supported yet",
     },
     Refused {
-        names: &["control", "qmp", "monitor", "mon", "chardev"],
-        why: "machines have no control socket yet",
+        names: &["monitor", "mon", "chardev"],
+        why: "not supported: --control PATH is where clients of the machine connect",
     },
     Refused {
         names: &["netdev", "nic", "net"],
@@ -251,6 +276,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
         memory: 128 << 20,
         devices: Vec::new(),
         serial: Serial::default(),
+        control: Wish::default(),
         no_reboot: false,
         symbols: None,
         profile: None,
@@ -275,6 +301,9 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usa
             Id::Drive => drives.push(parse_drive(value::text("--drive", &value)?)?),
             Id::Device => devices.push(value::text("--device", &value)?.to_owned()),
             Id::Serial => options.serial = parse_serial(value::text("--serial", &value)?)?,
+            Id::Control => options.control = Wish::At(value.into()),
+            Id::NoControl => options.control = Wish::No,
+            Id::Qmp => options.control = parse_qmp(value::text("--qmp", &value)?)?,
             Id::NoGraphic => {}
             Id::Display if value == "none" => {}
             Id::Display => return Err(UsageError::new("there is no display: --display none")),
@@ -354,6 +383,31 @@ fn parse_serial(text: &str) -> Result<Serial, UsageError> {
         Some(("file", path)) if !path.is_empty() => Ok(Serial::File(path.into())),
         _ => Err(UsageError::new(format!(
             "unknown place for the serial port: --serial {text}: mon:stdio, stdio, file:FILE, null"
+        ))),
+    }
+}
+
+/// `unix:PATH,server,nowait`, in QEMU's older words or in the newer ones.
+fn parse_qmp(text: &str) -> Result<Wish, UsageError> {
+    if text == "none" {
+        return Ok(Wish::No);
+    }
+    let mut items = text.split(',');
+    let path = items.next().and_then(|item| item.strip_prefix("unix:"));
+    let (mut listens, mut waits, mut knows_all) = (false, true, true);
+    for item in items {
+        match item {
+            "server" | "server=on" => listens = true,
+            "nowait" | "wait=off" => waits = false,
+            _ => knows_all = false,
+        }
+    }
+    match path {
+        Some(path) if !path.is_empty() && listens && !waits && knows_all => {
+            Ok(Wish::At(path.into()))
+        }
+        _ => Err(UsageError::new(format!(
+            "unknown place for clients: --qmp {text}: unix:PATH,server,nowait, or none"
         ))),
     }
 }
@@ -441,7 +495,8 @@ mod tests {
         let options = parsed(
             "-M virt -cpu max -smp 4 -m 2G -nographic -kernel Image -initrd i.img -append ro \
              -bios fw.bin -drive file=a.img,format=raw,if=none,id=hd0 \
-             -device virtio-blk-device,drive=hd0 -device virtio-rng-device -no-reboot -d op",
+             -device virtio-blk-device,drive=hd0 -device virtio-rng-device -no-reboot -d op \
+             -qmp unix:/tmp/q.sock,server=on,wait=off",
         );
         let options = options.expect("it makes sense");
         assert_eq!((options.harts, options.memory), (4, 2 << 30));
@@ -455,6 +510,7 @@ mod tests {
         };
         assert_eq!(options.devices, [disk, VirtioDevice::Rng]);
         assert!(options.no_reboot && options.engine.log.op);
+        assert_eq!(options.control, Wish::At("/tmp/q.sock".into()));
     }
 
     #[test]
@@ -479,6 +535,10 @@ mod tests {
             ("-kernel k -d strace", "for programs only"),
             ("-kernel k -netdev user,id=n", "not supported yet"),
             ("-kernel k -s", "debugger"),
+            ("-kernel k -qmp tcp::1,server,nowait", "unix:PATH"),
+            ("-kernel k -qmp unix:q,server", "unix:PATH"),
+            ("-kernel k -qmp unix:,server,nowait", "unix:PATH"),
+            ("-kernel k -monitor stdio", "--control"),
         ] {
             let error = parsed(line).expect_err(line);
             assert!(error.contains(why), "{line}: {error}");

@@ -15,12 +15,12 @@ mod writer;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use machine::board::Board;
 use machine::power::End;
+use machine::remote::Remote;
 use machine::uart::Output;
 
 use crate::cli::Serial;
@@ -34,79 +34,16 @@ use writer::Writer;
 pub struct Console {
     writer: Writer,
     terminal: Option<Terminal>,
-    machine: Current,
-}
-
-/// The machine that runs at present, and what was wanted of it while there was none.
-#[derive(Clone, Default)]
-struct Current(Arc<Place>);
-
-#[derive(Default)]
-struct Place {
-    state: Mutex<State>,
-    /// There is a machine.
-    connected: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    board: Option<Arc<Board>>,
-    /// It is to end as soon as it is there.
-    end: Option<End>,
-}
-
-impl Current {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self) -> Option<Arc<Board>> {
-        self.lock().board.clone()
-    }
-
-    fn wait(&self) -> Arc<Board> {
-        let mut state = self.lock();
-        loop {
-            if let Some(board) = &state.board {
-                return Arc::clone(board);
-            }
-            let waited = self.0.connected.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn connect(&self, board: &Arc<Board>) {
-        let mut state = self.lock();
-        state.board = Some(Arc::clone(board));
-        if let Some(end) = state.end.take() {
-            board.power.end(end);
-        }
-        self.0.connected.notify_all();
-    }
-
-    fn disconnect(&self) {
-        if let Some(board) = self.lock().board.take() {
-            board.uart.unplug();
-        }
-    }
-
-    fn end(&self, end: End) {
-        let mut state = self.lock();
-        match &state.board {
-            Some(board) => board.power.end(end),
-            None => state.end = Some(end),
-        }
-    }
 }
 
 /// Bytes that the user may be ahead of the guest.
 const AHEAD: usize = 64 << 10;
 
 impl Console {
-    /// Opens what the user wants the serial port to lead to.
-    pub fn open(serial: &Serial) -> Result<Console, String> {
+    /// Opens what the user wants the serial port to lead to. What is typed is for the machines that
+    /// `machine` reaches.
+    pub fn open(serial: &Serial, machine: &Remote) -> Result<Console, String> {
         let cannot = |error: io::Error| format!("cannot open the console: {error}");
-        let machine = Current::default();
         end_with_signals(machine.clone()).map_err(cannot)?;
         let (sink, terminal): (Box<dyn Write + Send>, _) = match serial {
             Serial::Null => (Box::new(io::sink()), None),
@@ -128,26 +65,12 @@ impl Console {
             let waits = terminal.is_none();
             read_keys(keys, waits, machine.clone(), writer.output()).map_err(cannot)?;
         }
-        Ok(Console {
-            writer,
-            terminal,
-            machine,
-        })
+        Ok(Console { writer, terminal })
     }
 
     /// Where a machine's serial port is to write.
     pub fn output(&self) -> Arc<dyn Output> {
         self.writer.output()
-    }
-
-    /// This machine gets what the user types.
-    pub fn connect(&self, board: &Arc<Board>) {
-        self.machine.connect(board);
-    }
-
-    /// It has ended.
-    pub fn disconnect(&self) {
-        self.machine.disconnect();
     }
 
     /// Writes what is still to be written, and restores the terminal.
@@ -165,7 +88,7 @@ fn standard(fd: i32) -> io::Result<File> {
 }
 
 /// Signals that end a process end the machine in good order.
-fn end_with_signals(machine: Current) -> io::Result<()> {
+fn end_with_signals(machine: Remote) -> io::Result<()> {
     // SAFETY: an empty set is filled, and blocked for this thread and those that it will make.
     let signals = unsafe {
         let mut signals = std::mem::zeroed();
@@ -192,7 +115,7 @@ fn end_with_signals(machine: Current) -> io::Result<()> {
 
 /// Starts the threads that read what the user types. `waits`: who types faster than the guest reads is
 /// kept waiting; else what is too much is lost.
-fn read_keys(keys: Keys, waits: bool, machine: Current, output: Arc<dyn Output>) -> io::Result<()> {
+fn read_keys(keys: Keys, waits: bool, machine: Remote, output: Arc<dyn Output>) -> io::Result<()> {
     let input = match standard(libc::STDIN_FILENO) {
         Ok(input) => input,
         // There is nobody to type.
@@ -218,9 +141,9 @@ fn read_keys(keys: Keys, waits: bool, machine: Current, output: Arc<dyn Output>)
 }
 
 /// Gives bytes to whichever machine runs.
-fn feed(bytes: &Receiver<u8>, machine: &Current) {
+fn feed(bytes: &Receiver<u8>, machine: &Remote) {
     for byte in bytes {
-        machine.wait().uart.feed(&[byte]);
+        machine.wait_for_board().uart.feed(&[byte]);
     }
 }
 
@@ -229,14 +152,14 @@ struct Reader {
     monitor: Monitor,
     to_guest: SyncSender<u8>,
     waits: bool,
-    machine: Current,
+    machine: Remote,
     output: Arc<dyn Output>,
 }
 
 impl Reader {
     fn read(mut self, mut input: File) {
         // There is nobody to talk to before.
-        self.machine.wait();
+        self.machine.wait_for_board();
         let mut bytes = [0; 1024];
         loop {
             let count = match input.read(&mut bytes) {
@@ -271,8 +194,11 @@ impl Reader {
 
     fn order(&mut self, byte: u8) {
         let (text, order) = self.monitor.put(byte, || {
-            let board = self.machine.get();
-            board.map_or(0, |board| board.lines.len())
+            let status = match self.machine.is_stopped() {
+                Some(true) => "paused",
+                _ => "running",
+            };
+            format!("{status}, {} harts", self.machine.threads().len())
         });
         self.output.put(text.as_bytes());
         match order {

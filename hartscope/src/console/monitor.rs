@@ -45,11 +45,11 @@ impl Monitor {
     }
 
     /// A key; gives what to show, and what the machine is to do.
-    pub fn put(&mut self, byte: u8, harts: impl FnOnce() -> usize) -> (String, Option<Order>) {
+    pub fn put(&mut self, byte: u8, status: impl FnOnce() -> String) -> (String, Option<Order>) {
         match byte {
             b'\r' | b'\n' => {
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
-                let (text, order) = answer(line.trim(), harts);
+                let (text, order) = answer(line.trim(), status);
                 (format!("\r\n{text}{PROMPT}"), order)
             }
             0x7f | 0x08 => match self.line.pop() {
@@ -65,13 +65,13 @@ impl Monitor {
     }
 }
 
-fn answer(line: &str, harts: impl FnOnce() -> usize) -> (String, Option<Order>) {
+fn answer(line: &str, status: impl FnOnce() -> String) -> (String, Option<Order>) {
     match line {
         "" => (String::new(), None),
         "quit" | "q" => (String::new(), Some(Order::Quit)),
         "system_reset" => (String::new(), Some(Order::Reset)),
         "help" | "?" => (HELP.to_owned(), None),
-        "info status" => (format!("VM status: running, {} harts\r\n", harts()), None),
+        "info status" => (format!("VM status: {}\r\n", status()), None),
         _ => (
             format!("unknown command: {line}: 'help' lists the commands\r\n"),
             None,
@@ -87,7 +87,7 @@ mod tests {
         let mut shown = String::new();
         let mut order = None;
         for byte in keys.bytes() {
-            let (text, wanted) = monitor.put(byte, || 3);
+            let (text, wanted) = monitor.put(byte, || "running, 3 harts".to_owned());
             shown.push_str(&text);
             order = order.or(wanted);
         }

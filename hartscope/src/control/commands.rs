@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use plugin_rt::Spec;
 use serde_json::{Map, Value, json};
+use vcpu::Engine;
 
 use super::qmp::{Answer, Command, Event, Failure};
 use super::worker::Order;
@@ -101,6 +102,7 @@ const ROWS: &[Row] = &[
     row("cont", &[], |shared, _| Ok(resume(shared))),
     row("quit", &[], |_, _| Ok(Outcome::Quit)),
     row("system_powerdown", &[], |shared, _| powerdown(shared)),
+    row("system_reset", &[], |shared, _| reset(shared)),
     row(
         "human-monitor-command",
         &["command-line", "cpu-index"],
@@ -144,12 +146,12 @@ pub(super) fn status(shared: &Shared) -> Value {
 }
 
 fn cpus(shared: &Shared) -> Value {
-    let threads = shared.remote.threads().into_iter();
-    let shown = threads.map(|thread| {
+    let cpus = shared.remote.cpus().into_iter();
+    let shown = cpus.map(|cpu| {
         json!({
-            "cpu-index": thread.vcpu,
-            "thread-id": thread.tid,
-            "qom-path": format!("/machine/cpu[{}]", thread.vcpu),
+            "cpu-index": cpu.vcpu,
+            "thread-id": cpu.tid,
+            "qom-path": cpu.path,
             "target": "riscv64",
         })
     });
@@ -157,8 +159,8 @@ fn cpus(shared: &Shared) -> Value {
 }
 
 fn counts(shared: &Shared) -> Value {
-    let engine = shared.remote.engine();
-    let stats = engine.map(|engine| engine.vcpu_stats()).unwrap_or_default();
+    let stats = |engine: Option<&Engine>| engine.map(Engine::vcpu_stats);
+    let stats = shared.remote.engine(stats).unwrap_or_default();
     let shown = stats.iter().enumerate().map(|(vcpu, stats)| {
         json!({
             "cpu-index": vcpu,
@@ -171,7 +173,7 @@ fn counts(shared: &Shared) -> Value {
 
 fn latencies(shared: &Shared, arguments: &Arguments) -> Result<Outcome, Failure> {
     if !arguments.contains_key("record") {
-        return answer(latency::query(shared.remote.engine().as_deref()));
+        return answer(shared.remote.engine(latency::query));
     }
     match latency::measured(text(arguments, "record")?) {
         Some(callbacks) => Ok(Outcome::Order(Order::Record(callbacks))),
@@ -182,8 +184,8 @@ fn latencies(shared: &Shared, arguments: &Arguments) -> Result<Outcome, Failure>
 }
 
 fn cache(shared: &Shared) -> Value {
-    let engine = shared.remote.engine();
-    let stats = engine.map(|engine| engine.stats()).unwrap_or_default();
+    let stats = |engine: Option<&Engine>| engine.map(Engine::stats);
+    let stats = shared.remote.engine(stats).unwrap_or_default();
     json!({
         "translations": stats.translations,
         "translated-instructions": stats.insns,
@@ -246,12 +248,15 @@ pub(super) fn resume(shared: &Shared) -> Outcome {
 
 /// Asks the guest to end, as a user would.
 pub(super) fn powerdown(shared: &Shared) -> Result<Outcome, Failure> {
-    if shared.remote.is_stopped().is_none() {
-        return Err(Failure::generic("there is no guest that runs"));
-    }
-    // SAFETY: the guest's own signal handling takes it: this process has a guest.
-    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+    shared.remote.power_down().map_err(Failure::generic)?;
     Ok(Outcome::done(Some(Event::plain("POWERDOWN"))))
+}
+
+/// Has the guest begin again.
+pub(super) fn reset(shared: &Shared) -> Result<Outcome, Failure> {
+    shared.remote.reset().map_err(Failure::generic)?;
+    let data = json!({ "guest": false, "reason": "host-qmp-system-reset" });
+    Ok(Outcome::done(Some(Event::with("RESET", data))))
 }
 
 fn text<'a>(arguments: &'a Arguments, name: &str) -> Result<&'a str, Failure> {

@@ -18,6 +18,7 @@ mod monitor;
 mod profiles;
 pub mod profiling;
 mod qmp;
+mod remote;
 mod server;
 mod session;
 mod worker;
@@ -30,10 +31,10 @@ use std::thread;
 use std::time::Duration;
 use std::{fs, io, process, ptr};
 
-use linux_user::Remote;
 use plugin_rt::{PluginId, Runtime, Spec};
 
 use qmp::Event;
+pub use remote::{Machine, Remote};
 
 /// How long the start waits for its turn to listen.
 const TURN: Duration = Duration::from_secs(2);
@@ -77,7 +78,7 @@ pub struct Control {
 
 /// What the threads share.
 struct Shared {
-    remote: Remote,
+    remote: Box<dyn Remote>,
     runtime: Arc<Runtime>,
     inbox: Mutex<Vec<Note>>,
     /// The server's thread id.
@@ -112,7 +113,7 @@ impl Shared {
 /// Listens as the user wishes. `loaded` are the plugins that are there from the start.
 pub fn start(
     wish: &Wish,
-    remote: Remote,
+    remote: Box<dyn Remote>,
     runtime: Arc<Runtime>,
     loaded: Vec<(PluginId, Spec)>,
 ) -> Result<Option<Control>, String> {
@@ -136,7 +137,7 @@ pub fn start(
 
 fn serve(
     path: PathBuf,
-    remote: Remote,
+    remote: Box<dyn Remote>,
     runtime: Arc<Runtime>,
     loaded: Vec<(PluginId, Spec)>,
 ) -> io::Result<Control> {

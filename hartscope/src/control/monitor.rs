@@ -11,9 +11,10 @@ use super::worker::Order;
 
 const HELP: &str = "\
 info status   whether the guest runs
-info cpus     the guest's threads
+info cpus     the guest's threads or harts
 info plugins  the plugins
 stop, cont    stop the guest, let it go on
+system_reset  start a machine again
 quit          end the guest
 ";
 
@@ -32,6 +33,7 @@ pub fn run(shared: &Shared, line: &str) -> Result<Outcome, Failure> {
         ["cont" | "c"] => return Ok(silent(commands::resume(shared))),
         ["quit" | "q"] => return Ok(Outcome::Quit),
         ["system_powerdown"] => return commands::powerdown(shared).map(silent),
+        ["system_reset"] => return commands::reset(shared).map(silent),
         ["help" | "?"] => HELP.replace('\n', "\r\n"),
         [] => String::new(),
         [first, ..] => format!("unknown command: '{first}'\r\n"),
@@ -55,9 +57,9 @@ fn silent(outcome: Outcome) -> Outcome {
 
 fn cpus(shared: &Shared) -> String {
     let mut text = String::new();
-    for thread in shared.remote.threads() {
+    for cpu in shared.remote.cpus() {
         // Writing to a string cannot fail.
-        let _ = write!(text, "  CPU #{}: thread_id={}\r\n", thread.vcpu, thread.tid);
+        let _ = write!(text, "  CPU #{}: thread_id={}\r\n", cpu.vcpu, cpu.tid);
     }
     text
 }

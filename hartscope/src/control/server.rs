@@ -280,7 +280,7 @@ impl Server<'_> {
                 self.sessions[at].say(&qmp::answer(id, Ok(Value::Object(Default::default()))));
                 self.sessions[at].send();
                 self.quit = true;
-                self.shared.remote.quit(0);
+                self.shared.remote.quit();
             }
             Outcome::Order(order) => {
                 let session = &mut self.sessions[at];

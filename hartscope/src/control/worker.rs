@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use plugin_rt::{Measured, NotReset, PluginId, Refused, Spec, Spread, Work};
 use serde_json::{Value, json};
+use vcpu::Engine;
 
 use super::monitor;
 use super::profiles::Profiles;
@@ -212,14 +213,18 @@ impl Worker {
         let Shared {
             remote, runtime, ..
         } = &*self.shared;
-        let Some(engine) = remote.engine() else {
-            return Err(Failure::generic("there is no guest that runs"));
-        };
-        remote.inside(|| {
-            engine.record_latencies();
-            runtime.measure_callbacks(callbacks);
+        let begun = remote.inside(|| {
+            let records = |engine: Option<&Engine>| engine.map(Engine::record_latencies).is_some();
+            let begun = remote.engine(records);
+            if begun {
+                runtime.measure_callbacks(callbacks);
+            }
+            begun
         });
-        Ok(latency::query(Some(&engine)))
+        match begun {
+            true => Ok(remote.engine(latency::query)),
+            false => Err(Failure::generic("there is no guest that runs")),
+        }
     }
 
     fn attach(&mut self, spec: Spec) -> Answer {

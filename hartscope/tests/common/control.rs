@@ -12,11 +12,25 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::HARTSCOPE;
-use super::plugins::guest;
+use super::plugins::{guest, machine_guest};
 use super::process::{self, End, Outcome};
 
 /// How long anything may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a guest begins: the words before its options, and behind them.
+type Begin = (&'static [&'static str], &'static [&'static str]);
+
+/// A program.
+const RUN: Begin = (&["run"], &[]);
+
+/// A machine without firmware, of two harts.
+const BOOT: Begin = (
+    &[
+        "boot", "--bios", "none", "--serial", "stdio", "-m", "16M", "--smp", "2",
+    ],
+    &["--kernel"],
+);
 
 /// A guest that runs.
 pub struct Guest {
@@ -43,24 +57,36 @@ impl Guest {
     /// A program, which has perhaps not begun.
     pub fn of(program: PathBuf, options: &[&str]) -> Guest {
         let directory = tempfile::tempdir().expect("there is room");
-        Guest::in_directory(Arc::new(directory), program, options)
+        Guest::in_directory(Arc::new(directory), &RUN, program, options)
+    }
+
+    /// A machine of two harts that begin at the start of a program (`harts`).
+    pub fn machine(options: &[&str]) -> Guest {
+        let directory = tempfile::tempdir().expect("there is room");
+        Guest::in_directory(Arc::new(directory), &BOOT, machine_guest("harts"), options)
     }
 
     /// Another one of the same program, whose socket is next to this one's.
     pub fn beside(&self) -> Guest {
-        Guest::in_directory(self.directory.clone(), self.program.clone(), &[])
+        Guest::in_directory(self.directory.clone(), &RUN, self.program.clone(), &[])
     }
 
-    fn in_directory(directory: Arc<TempDir>, program: PathBuf, options: &[&str]) -> Guest {
-        let mut command = Command::new(HARTSCOPE);
-        command
-            .env("XDG_RUNTIME_DIR", directory.path())
-            .args(["run", "-d", "plugin", "-D"])
+    fn in_directory(
+        directory: Arc<TempDir>,
+        (command, last): &Begin,
+        program: PathBuf,
+        options: &[&str],
+    ) -> Guest {
+        let mut line = Command::new(HARTSCOPE);
+        line.env("XDG_RUNTIME_DIR", directory.path())
+            .args(*command)
+            .args(["-d", "plugin", "-D"])
             .arg(directory.path().join("log"))
             .args(options)
+            .args(*last)
             .arg(&program)
             .stdin(Stdio::piped());
-        let mut child = process::spawn(&mut command);
+        let mut child = process::spawn(&mut line);
         Guest {
             input: child.stdin.take(),
             output: BufReader::new(child.stdout.take().expect("it is piped")),

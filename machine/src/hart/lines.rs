@@ -8,7 +8,8 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use vcpu::Kicker;
 
@@ -34,9 +35,19 @@ pub struct Lines {
     /// The bits of `mip` that are not the hart's own alone, and `ATTENTION`.
     bits: AtomicU64,
     kicker: OnceLock<Kicker>,
-    /// Whether the hart waits.
-    waits: Mutex<bool>,
+    wait: Mutex<Wait>,
+    /// For the hart: it is to look.
     told: Condvar,
+    /// For watchers: the hart waits.
+    begun: Condvar,
+}
+
+#[derive(Default)]
+struct Wait {
+    /// Whether the hart waits.
+    waits: bool,
+    /// How many are waiting for that.
+    watchers: u32,
 }
 
 impl Lines {
@@ -99,15 +110,36 @@ impl Lines {
     /// is offline.
     pub fn wait(&self, interrupts: u64) {
         let wanted = interrupts | ATTENTION;
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wait = self.lock();
         while self.bits.load(Acquire) & wanted == 0 {
-            *waits = true;
-            waits = self
-                .told
-                .wait(waits)
-                .unwrap_or_else(PoisonError::into_inner);
+            wait.waits = true;
+            if wait.watchers != 0 {
+                self.begun.notify_all();
+            }
+            let woken = self.told.wait(wait);
+            wait = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        *waits = false;
+        wait.waits = false;
+    }
+
+    /// Waits until the hart waits, but no longer than to `deadline`. It may have been woken since; one
+    /// that was called before this takes the call before anything else.
+    pub fn wait_until_it_waits(&self, deadline: Instant) {
+        let mut wait = self.lock();
+        wait.watchers += 1;
+        while !wait.waits {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.begun.wait_timeout(wait, left);
+            (wait, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        wait.watchers -= 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wait> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self) {
@@ -115,7 +147,7 @@ impl Lines {
             kicker.kick();
         }
         // Rule 2.
-        let waits = *self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = self.lock().waits;
         if waits {
             self.told.notify_one();
         }

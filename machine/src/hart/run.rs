@@ -3,7 +3,8 @@
 //! ```text
 //!            ┌───────────────────────────────────────┐
 //!   run ───▶ │ called? ─▶ the end, what others ask   │
-//!            │ an interrupt? ─▶ its trap             │ ◀─┐
+//!            │ stopped? ─▶ until called              │ ◀─┐
+//!            │ an interrupt? ─▶ its trap             │   │
 //!            │ guest code, until it stops            │   │
 //!            └───────────────────────────────────────┘   │
 //!                 └─▶ trap, firmware; wait, stop ────────┘
@@ -23,6 +24,7 @@ use super::Hart;
 use super::lines::Lines;
 use super::trap::Exception;
 use crate::power::Power;
+use crate::remote::Pause;
 
 /// What a hart does after a call of its firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +77,8 @@ enum Next {
     Stopped,
 }
 
-/// Runs a hart until the machine ends.
-pub fn run(mut vcpu: Vcpu<Hart>, power: &Power, begin: Begin<'_>) {
+/// Runs a hart until the machine ends. It stands still while `pause` is wanted.
+pub fn run(mut vcpu: Vcpu<Hart>, power: &Power, pause: &Pause, begin: Begin<'_>) {
     let lines = Arc::clone(vcpu.memory().lines());
     lines.set_kicker(vcpu.kicker());
     vcpu.instruments().init();
@@ -111,7 +113,10 @@ pub fn run(mut vcpu: Vcpu<Hart>, power: &Power, begin: Begin<'_>) {
                 firmware.serve(&mut thread.vcpu);
             }
         }
-        next = thread.turn();
+        next = match pause.is_wanted() {
+            true => thread.stand_still(),
+            false => thread.turn(),
+        };
     }
 }
 
@@ -149,6 +154,14 @@ impl Thread<'_> {
                 Next::Run
             }
         }
+    }
+
+    /// Waits until somebody calls: to ask for something, to let it go on, or for the end.
+    #[cold]
+    fn stand_still(&mut self) -> Next {
+        let lines = &self.lines;
+        self.vcpu.while_offline(|| lines.wait(0));
+        Next::Run
     }
 
     /// Waits for an interrupt that is enabled, whether or not it will be taken.

@@ -14,6 +14,7 @@ use machine::hart::run::{Begin, Reset, run as run_hart};
 use machine::hart::timer::{Clock, Timer};
 use machine::power::{End, Power};
 use machine::ram::Ram;
+use machine::remote::Pause;
 use machine::wire::Wire;
 use machine::{loader, map};
 use tb_cache::CodePages;
@@ -96,7 +97,8 @@ pub fn run(program: &Program, backend: Backend, count: usize) -> String {
             let vcpu = Vcpu::new(&engine, hart).expect("memory");
             let (entry, args) = (loaded.entry, [0; 2]);
             let power = &*power;
-            scope.spawn(move || run_hart(vcpu, power, Begin::Reset(Reset { entry, args })));
+            let begin = Begin::Reset(Reset { entry, args });
+            scope.spawn(move || run_hart(vcpu, power, &Pause::default(), begin));
         }
     });
     assert_eq!(power.ended(), Some(End::Off(0)));

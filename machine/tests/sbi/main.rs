@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use machine::board::{Board, Options};
 use machine::power::End;
+use machine::remote::Remote;
 use machine::uart::Output;
 use vcpu::{Backend, Config};
 
@@ -97,7 +98,8 @@ fn run(kernel: &Path, backend: Backend) -> String {
     let output = Arc::new(Said::default());
     let board = Board::new(&options, Arc::clone(&output) as _).expect("it fits");
     let _guard = guard();
-    let ended = machine::run::run(&board, &config).expect("the host has threads");
+    let ended =
+        machine::run::run(&board, &config, &Remote::default()).expect("the host has threads");
     assert_eq!(ended.end, End::Off(0));
     said(&output.0.lock().expect("nobody panics"))
 }
