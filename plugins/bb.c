@@ -52,11 +52,17 @@ CB_VCPU(idle)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     for (int vcpu = 0; vcpu < qemu_plugin_num_vcpus(); vcpu++) {
         report_vcpu("", (unsigned)vcpu);
     }
     out("Total: bb's: %" PRIu64 ", insns: %" PRIu64 "\n", qemu_plugin_u64_sum(blocks),
         qemu_plugin_u64_sum(insns));
+}
+
+CB_UNLOAD(unload)
+{
+    board_free(blocks.score);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info UNUSED,

@@ -92,17 +92,33 @@ CB_TB_TRANS(translated)
                                               QEMU_PLUGIN_COND_GE, total, interval, NULL);
 }
 
+static void close_file(struct state *state, int vcpu)
+{
+    if (state->file != NULL && fclose(state->file) != 0) {
+        fprintf(stderr, "bbv: %s.%d.bb could not be written completely\n", outfile, vcpu);
+    }
+    state->file = NULL;
+}
+
 CB_ATEXIT(report)
 {
+    keep_all();
     for (int vcpu = 0; vcpu < qemu_plugin_num_vcpus(); vcpu++) {
         struct state *state = qemu_plugin_scoreboard_find(board, (unsigned)vcpu);
-        if (state->file != NULL && fclose(state->file) != 0) {
-            fprintf(stderr, "bbv: %s.%d.bb could not be written completely\n", outfile, vcpu);
-        }
-        state->file = NULL;
+        close_file(state, vcpu);
         out("cpu %d: %" PRIu64 " intervals of %" PRIu64 " instructions, %" PRIu64 " after the last\n",
             vcpu, state->intervals, interval, state->insns);
     }
+}
+
+CB_UNLOAD(unload)
+{
+    for (int vcpu = 0; board != NULL && vcpu < qemu_plugin_num_vcpus(); vcpu++) {
+        close_file(qemu_plugin_scoreboard_find(board, (unsigned)vcpu), vcpu);
+    }
+    table_free(&blocks, free);
+    counters_free(&pool);
+    board_free(board);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info UNUSED,

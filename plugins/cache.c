@@ -56,7 +56,7 @@ struct core {
 static struct qemu_plugin_scoreboard *board;
 static struct core *shared;
 
-/* An instruction, by address and encoding. Kept as long as the process. */
+/* An instruction, by address and encoding. Kept until the plugin goes. */
 struct insn {
     uint64_t address;
     const char *symbol;
@@ -80,6 +80,13 @@ static void core_init(struct core *core)
             core->caches[level].lines =
                 need(calloc(sets_of(shape) * shape->ways, sizeof(*core->caches[level].lines)));
         }
+    }
+}
+
+static void core_free(struct core *core)
+{
+    for (size_t level = 0; level < LEVELS; level++) {
+        free(core->caches[level].lines);
     }
 }
 
@@ -247,6 +254,7 @@ static int worse(const void *a, const void *b)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     print_cores();
     pthread_mutex_lock(&insns.lock);
     size_t count;
@@ -267,6 +275,26 @@ CB_ATEXIT(report)
     }
     free(all);
     pthread_mutex_unlock(&insns.lock);
+}
+
+static void release(void *value)
+{
+    struct insn *insn = value;
+    free(insn->text);
+    free(insn);
+}
+
+CB_UNLOAD(unload)
+{
+    for (size_t i = 0; shared != NULL && i < n_cores; i++) {
+        core_free(&shared[i]);
+    }
+    free(shared);
+    for (int vcpu = 0; board != NULL && vcpu < qemu_plugin_num_vcpus(); vcpu++) {
+        core_free(qemu_plugin_scoreboard_find(board, (unsigned)vcpu));
+    }
+    board_free(board);
+    table_free(&insns, release);
 }
 
 static bool is_power_of_two(uint64_t number)

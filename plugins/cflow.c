@@ -24,7 +24,7 @@ struct destination {
     qemu_plugin_u64 taken;
 };
 
-/* The last instruction of a block. Kept as long as the process. */
+/* The last instruction of a block. Kept until the plugin goes. */
 struct place {
     uint64_t pc;
     const char *symbol;
@@ -227,6 +227,7 @@ static void print_place(const struct place *place)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     pthread_mutex_lock(&places.lock);
     size_t count, kept = 0;
     void **all = table_values(&places, &count);
@@ -244,6 +245,25 @@ CB_ATEXIT(report)
     }
     free(all);
     pthread_mutex_unlock(&places.lock);
+}
+
+static void release(void *value)
+{
+    struct place *place = value;
+    while (place->destinations != NULL) {
+        struct destination *destination = place->destinations;
+        place->destinations = destination->next;
+        free(destination);
+    }
+    free(place->text);
+    free(place);
+}
+
+CB_UNLOAD(unload)
+{
+    table_free(&places, release);
+    counters_free(&pool);
+    board_free(board);
 }
 
 static bool arg_sort(const char *arg)

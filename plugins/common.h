@@ -6,7 +6,11 @@
  *  1. What runs once per execution touches only the vCPU's own scoreboard element.
  *  2. Locks (each plugin's own) are taken when code is translated, never when it is executed; the few
  *     exceptions say why.
- *  3. Nothing is freed at exit: another vCPU may still be in a callback when some callback called exit().
+ *  3. What a plugin has made it gives back when it is taken out of a running guest, whoever asked for that:
+ *     its library is closed after its last callback has returned, and CB_UNLOAD() says what is done then.
+ *  4. Nothing is freed at exit: another vCPU may still be in a callback when some callback called exit().
+ *     So each plugin has an atexit callback, which is called before destructors run, and begins with
+ *     keep_all().
  */
 #ifndef PLUGINS_COMMON_H
 #define PLUGINS_COMMON_H
@@ -18,6 +22,28 @@
 #include <stdlib.h>
 
 #include "compat.h"
+
+/* The end. Destructors are the one thing that runs whenever a library is closed: a plugin that somebody else
+ * detaches or resets is not called any more. */
+static bool process_ends;
+
+/* The process ends: nothing is freed. */
+static inline void keep_all(void)
+{
+    process_ends = true;
+}
+
+/* Defines what gives all memory back. It finds no other thread in the plugin. After an installation that was
+ * refused it runs as well, so not everything need have been made. */
+#define CB_UNLOAD(fn)                                                                              \
+    static void fn(void);                                                                          \
+    __attribute__((destructor)) static void fn##_unless_process_ends(void)                         \
+    {                                                                                              \
+        if (!process_ends) {                                                                       \
+            fn();                                                                                  \
+        }                                                                                          \
+    }                                                                                              \
+    static void fn(void)
 
 /* Arguments: "name=value". Each function says whether `arg` is that argument with a valid value. */
 
@@ -98,14 +124,27 @@ static inline void *need(void *memory)
     return memory;
 }
 
+/* A scoreboard that may not have been made. */
+static inline void board_free(struct qemu_plugin_scoreboard *board)
+{
+    if (board != NULL) {
+        qemu_plugin_scoreboard_free(board);
+    }
+}
+
 /* Counters made while code is translated, one per block or instruction: each is a word of a large
  * scoreboard element, because a scoreboard of its own would take whole cache lines for eight bytes. */
 enum { COUNTERS_PER_CHUNK = 512 };
 
+struct counter_chunk {
+    struct counter_chunk *next;
+    struct qemu_plugin_scoreboard *board;
+    size_t used;
+};
+
 struct counter_pool {
     pthread_mutex_t lock;
-    struct qemu_plugin_scoreboard *chunk;
-    size_t used;
+    struct counter_chunk *newest;
 };
 
 #define COUNTER_POOL { .lock = PTHREAD_MUTEX_INITIALIZER }
@@ -113,16 +152,33 @@ struct counter_pool {
 static inline qemu_plugin_u64 counter_new(struct counter_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    if (pool->chunk == NULL || pool->used == COUNTERS_PER_CHUNK) {
-        pool->chunk = qemu_plugin_scoreboard_new(COUNTERS_PER_CHUNK * sizeof(uint64_t));
-        pool->used = 0;
+    struct counter_chunk *chunk = pool->newest;
+    if (chunk == NULL || chunk->used == COUNTERS_PER_CHUNK) {
+        struct counter_chunk *full = chunk;
+        chunk = need(malloc(sizeof(*chunk)));
+        *chunk = (struct counter_chunk){
+            full, qemu_plugin_scoreboard_new(COUNTERS_PER_CHUNK * sizeof(uint64_t)), 0
+        };
+        pool->newest = chunk;
     }
-    qemu_plugin_u64 counter = { pool->chunk, pool->used++ * sizeof(uint64_t) };
+    qemu_plugin_u64 counter = { chunk->board, chunk->used++ * sizeof(uint64_t) };
     pthread_mutex_unlock(&pool->lock);
     return counter;
 }
 
-/* A hash table from two words to a pointer. Translation uses it under its lock; entries stay. */
+/* Frees all counters, when no code counts any more. */
+static inline void counters_free(struct counter_pool *pool)
+{
+    while (pool->newest != NULL) {
+        struct counter_chunk *chunk = pool->newest;
+        pool->newest = chunk->next;
+        qemu_plugin_scoreboard_free(chunk->board);
+        free(chunk);
+    }
+}
+
+/* A hash table from two words to a pointer. Translation uses it under its lock; entries stay
+ * until the plugin goes. */
 struct table_entry {
     uint64_t a, b;
     void *value;
@@ -186,6 +242,19 @@ static inline void **table_values(const struct table *table, size_t *count)
         }
     }
     return values;
+}
+
+/* Frees a table and, by `release`, its values, when nothing uses them any more. */
+static inline void table_free(struct table *table, void (*release)(void *value))
+{
+    for (size_t i = 0; i < table->capacity; i++) {
+        if (table->entries[i].value != NULL) {
+            release(table->entries[i].value);
+        }
+    }
+    free(table->entries);
+    table->entries = NULL;
+    table->capacity = table->used = 0;
 }
 
 /* For qsort: larger first. */

@@ -59,6 +59,7 @@ static int lower(const void *a, const void *b)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     uint64_t start = qemu_plugin_start_code(), end = qemu_plugin_end_code();
     const char *path = qemu_plugin_path_to_binary();
 
@@ -102,6 +103,12 @@ CB_ATEXIT(report)
     }
     free(all);
     pthread_mutex_unlock(&blocks.lock);
+}
+
+CB_UNLOAD(unload)
+{
+    table_free(&blocks, free);
+    counters_free(&pool);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,

@@ -39,8 +39,8 @@ static struct watched *watched;
 static size_t n_watched;
 static pthread_once_t found_registers = PTHREAD_ONCE_INIT;
 
-/* An instruction that is logged; one for each, however often it is translated. Kept as long as the
- * process: translations come and go, and the line of one may still be open. */
+/* An instruction that is logged; one for each, however often it is translated. Kept until the plugin
+ * goes: translations come and go, and the line of one may still be open. */
 struct logged {
     uint64_t address;
     uint32_t encoding;
@@ -301,10 +301,42 @@ CB_VCPU(stopped)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     for (int vcpu = 0; vcpu < qemu_plugin_num_vcpus(); vcpu++) {
         /* There are no registers to read any more. */
         end_line(qemu_plugin_scoreboard_find(board, (unsigned)vcpu), false);
     }
+}
+
+static void release(void *value)
+{
+    struct logged *logged = value;
+    free(logged->registers);
+    free(logged->text);
+    free(logged);
+}
+
+static void cpu_free(struct cpu *cpu)
+{
+    free(cpu->line);
+    free(cpu->last);
+    if (cpu->buffer != NULL) {
+        /* A GByteArray is a GArray of bytes. */
+        garray.array_free((GArray *)cpu->buffer, true);
+    }
+}
+
+CB_UNLOAD(unload)
+{
+    for (int vcpu = 0; board != NULL && vcpu < qemu_plugin_num_vcpus(); vcpu++) {
+        cpu_free(qemu_plugin_scoreboard_find(board, (unsigned)vcpu));
+    }
+    board_free(board);
+    for (size_t i = 0; i < n_watched; i++) {
+        free(watched[i].name);
+    }
+    free(watched);
+    table_free(&known, release);
 }
 
 static bool arg_filter(const char *arg, const char *name, const char **list, size_t *count)

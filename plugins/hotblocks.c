@@ -65,6 +65,7 @@ static int hotter(const void *a, const void *b)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     pthread_mutex_lock(&blocks.lock);
     size_t count;
     void **all = table_values(&blocks, &count);
@@ -82,6 +83,12 @@ CB_ATEXIT(report)
     }
     free(all);
     pthread_mutex_unlock(&blocks.lock);
+}
+
+CB_UNLOAD(unload)
+{
+    table_free(&blocks, free);
+    counters_free(&pool);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info UNUSED,

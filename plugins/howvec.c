@@ -104,6 +104,7 @@ static void sort(void **kinds, size_t count)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     void *by_class[CLASS_COUNT];
     for (size_t i = 0; i < CLASS_COUNT; i++) {
         by_class[i] = &classes[i];
@@ -137,6 +138,19 @@ CB_ATEXIT(report)
     }
     free(by_encoding);
     pthread_mutex_unlock(&encodings.lock);
+}
+
+static void release(void *value)
+{
+    struct kind *kind = value;
+    free(kind->text);
+    free(kind);
+}
+
+CB_UNLOAD(unload)
+{
+    table_free(&encodings, release);
+    counters_free(&pool);
 }
 
 static bool arg_count(const char *arg)

@@ -21,7 +21,7 @@ struct counts {
     uint64_t last_match;
 };
 
-/* An instruction that is reported when it is executed. Kept as long as the process. */
+/* An instruction that is reported when it is executed. Kept until the plugin goes. */
 struct reported {
     uint64_t address;
     qemu_plugin_u64 hits;
@@ -143,6 +143,7 @@ CB_TB_TRANS(translated)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     for (int vcpu = 0; vcpu < qemu_plugin_num_vcpus(); vcpu++) {
         out("cpu %d insns: %" PRIu64 "\n", vcpu, qemu_plugin_u64_get(total_entry(), (unsigned)vcpu));
     }
@@ -154,6 +155,20 @@ CB_ATEXIT(report)
             out("len %zu bytes: %" PRIu64 " insns\n", size, sum);
         }
     }
+}
+
+static void release(void *value)
+{
+    struct reported *insn = value;
+    free(insn->text);
+    free(insn);
+}
+
+CB_UNLOAD(unload)
+{
+    table_free(&known, release);
+    counters_free(&pool);
+    board_free(board);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info UNUSED,

@@ -44,7 +44,7 @@ static void accessed_somewhere(unsigned int vcpu, qemu_plugin_meminfo_t info, ui
 }
 
 #if QEMU_PLUGIN_VERSION >= 4
-/* An instruction whose accesses are printed. Kept as long as the process. */
+/* An instruction whose accesses are printed. Kept until the plugin goes. */
 struct place {
     uint64_t pc;
     const char *symbol;
@@ -124,12 +124,21 @@ CB_TB_TRANS(translated)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     if (use_inline || use_callback) {
         out("mem accesses: %" PRIu64 "\n", qemu_plugin_u64_sum(memory_count));
     }
     if (split_io) {
         out("io accesses: %" PRIu64 "\n", qemu_plugin_u64_sum(io_count));
     }
+}
+
+CB_UNLOAD(unload)
+{
+#if QEMU_PLUGIN_VERSION >= 4
+    table_free(&places, free);
+#endif
+    board_free(board);
 }
 
 static bool arg_track(const char *arg)

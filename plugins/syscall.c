@@ -120,6 +120,7 @@ static uint64_t sum_at(size_t offset)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     if (print) {
         return;
     }
@@ -139,6 +140,11 @@ CB_ATEXIT(report)
         snprintf(num, sizeof(num), lines[i].num == OTHER ? "other" : "%zu", lines[i].num);
         out("%-11s  %-5" PRIu64 "  %" PRIu64 "\n", num, lines[i].calls, lines[i].errors);
     }
+}
+
+CB_UNLOAD(unload)
+{
+    board_free(board);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info UNUSED,

@@ -37,12 +37,18 @@ CB_DISCON(diverted)
 
 CB_ATEXIT(report)
 {
+    keep_all();
     out("VCPU, interrupts, exceptions, hostcalls\n");
     for (int vcpu = 0; vcpu < qemu_plugin_num_vcpus(); vcpu++) {
         const struct counts *counts = qemu_plugin_scoreboard_find(board, (unsigned)vcpu);
         out("%4d, %10" PRIu64 ", %10" PRIu64 ", %10" PRIu64 "\n", vcpu, counts->interrupts,
             counts->exceptions, counts->hostcalls);
     }
+}
+
+CB_UNLOAD(unload)
+{
+    board_free(board);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info UNUSED,

@@ -97,6 +97,38 @@ fn what_a_plugin_leaves_behind_is_found() {
     }
 }
 
+/// Those that keep tables: `plugins/*.c`, each attached and detached dozens of times.
+#[test]
+fn our_own_plugins_leave_nothing_behind() {
+    let plugins = [
+        "cache",
+        "cflow",
+        "drcov",
+        "execlog",
+        "hotblocks",
+        "howvec",
+        "insn",
+        "mem",
+    ];
+    let arguments = |name| match name {
+        "howvec" => ",count=individual",
+        "insn" => ",match=nothing",
+        "mem" => ",print-accesses=on",
+        _ => "",
+    };
+    let libraries = plugins.map(|name| {
+        let source = repository().join(format!("plugins/{name}.c"));
+        let library = plugins::library(&source, &format!("own-{name}"), &[]);
+        format!("{}{}", library.display(), arguments(name))
+    });
+    let mut args = vec!["--cycles", "2000", "--vcpus", "2"];
+    for library in &libraries {
+        args.extend(["--plugin", library]);
+    }
+    let (summary, end) = summary(&args);
+    assert_eq!(end, End::Exited(0), "{summary:#}");
+}
+
 #[test]
 fn a_thread_that_outlives_its_library_is_named() {
     let outcome = stress(&["--cycles", "100000", "--plugin", &leaves("thread")]);

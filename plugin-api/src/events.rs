@@ -4,6 +4,7 @@ use std::ffi::{c_uint, c_void};
 use std::marker::PhantomData;
 
 use crate::Plugin;
+use crate::instance;
 use crate::sys;
 use crate::vcpu::{InCallback, Vcpu, WriteRegs, text};
 use crate::view::Block;
@@ -176,11 +177,10 @@ impl<P> Events<P> {
         if self.flush.is_some() {
             subscribe!(qemu_plugin_register_flush_cb(id, flush::<Q>));
         }
-        if self.exit.is_some() {
-            // Its registration has always had userdata.
-            // SAFETY: as for the others.
-            unsafe { qemu_plugin_register_atexit_cb(id, exit::<Q>, std::ptr::null_mut()) };
-        }
+        // Whatever the plugin wants: see `instance::process_ends`. Its registration has always had
+        // userdata.
+        // SAFETY: as for the others.
+        unsafe { qemu_plugin_register_atexit_cb(id, exit::<Q>, std::ptr::null_mut()) };
     }
 }
 
@@ -311,6 +311,7 @@ unsafe extern "C" fn exit<P: Plugin>(_: u64, _: *mut c_void) {
 }
 
 fn run_exit<P: Plugin>() {
+    instance::process_ends();
     // SAFETY: for the time of this callback.
     let live = unsafe { P::instance().live() };
     if let Some(f) = &live.events.exit {

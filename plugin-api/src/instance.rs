@@ -3,9 +3,11 @@
 //! 1. The value is made by `Plugin::install`, published, and only then are its events registered: no
 //!    callback finds it missing.
 //! 2. Everything that callbacks use (value, event closures, closures of blocks and instructions) is in
-//!    one allocation, [`Live`], which is dropped in the callback of an uninstallation: the emulator
-//!    calls that after the last of the others has returned.
-//! 3. At the end of the process nothing is dropped: a callback that calls `exit` lets others run on.
+//!    one allocation, [`Live`], which is dropped after the last of the others has returned: in the
+//!    callback of an uninstallation that the plugin has asked for itself, and when its library is closed
+//!    ([`closed`]) if somebody else has.
+//! 3. At the end of the process nothing is dropped: a callback that calls `exit` lets others run on. The
+//!    library's destructors run all the same; the `atexit` event comes before ([`process_ends`]).
 //! 4. Scoreboards are freed after the value is dropped, none before.
 //! 5. A library is installed once. Its statics may hold counters whose scoreboards are freed, so it
 //!    must have been closed and opened again before it can be installed anew.
@@ -101,6 +103,7 @@ static USED: AtomicBool = AtomicBool::new(false);
 static ID: AtomicU64 = AtomicU64::new(0);
 static DROP: OnceLock<fn()> = OnceLock::new();
 static BOARDS: Mutex<Vec<Board>> = Mutex::new(Vec::new());
+static PROCESS_ENDS: AtomicBool = AtomicBool::new(false);
 
 struct Board(*mut sys::RawBoard);
 
@@ -118,7 +121,8 @@ pub(crate) fn owns_board(board: *mut sys::RawBoard) {
 }
 
 fn free_boards() {
-    for board in lock(&BOARDS).drain(..) {
+    // The list itself goes, too.
+    for board in std::mem::take(&mut *lock(&BOARDS)) {
         // SAFETY: no code that uses it is left, and nobody else frees it.
         unsafe { sys::qemu_plugin_scoreboard_free(board.0) }
     }
@@ -219,6 +223,21 @@ extern "C" fn uninstalled(_: u64) {
     end();
 }
 
+/// The `atexit` event: from now on nothing is dropped.
+pub(crate) fn process_ends() {
+    // Relaxed: what reads it next is `closed`, on this thread, or not at the end of the process.
+    PROCESS_ENDS.store(true, Ordering::Relaxed);
+}
+
+/// The library's destructor. Closed by the emulator, it has made its last callback; what happens at the
+/// end of the process is rule 3.
+pub extern "C" fn closed() {
+    if !PROCESS_ENDS.load(Ordering::Relaxed) {
+        end();
+    }
+}
+
+/// Drops everything, once.
 fn end() {
     if let Some(drop) = DROP.get() {
         drop();

@@ -142,7 +142,7 @@ pub trait Plugin: internal::Hosted {
 /// What [`register_plugin!`] needs. Not for use by hand.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::instance::{Instance, install, renew};
+    pub use crate::instance::{Instance, closed, install, renew};
     pub use crate::sys::Info;
     pub use std::ffi::{c_char, c_int};
 
@@ -186,6 +186,11 @@ macro_rules! register_plugin {
                 // SAFETY: called by the emulator, as the interface prescribes.
                 unsafe { $crate::internal::install::<$plugin>(id, info, argc, argv) }
             }
+
+            // SAFETY: the dynamic linker calls what is in this section when the library is closed.
+            #[used]
+            #[unsafe(link_section = ".fini_array")]
+            static CLOSED: extern "C" fn() = $crate::internal::closed;
         };
     };
 }
