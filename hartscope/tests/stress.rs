@@ -121,7 +121,7 @@ fn our_own_plugins_leave_nothing_behind() {
         let library = plugins::library(&source, &format!("own-{name}"), &[]);
         format!("{}{}", library.display(), arguments(name))
     });
-    let mut args = vec!["--cycles", "2000", "--vcpus", "2"];
+    let mut args = vec!["--cycles", "1000", "--vcpus", "2"];
     for library in &libraries {
         args.extend(["--plugin", library]);
     }

@@ -186,6 +186,7 @@ pub unsafe fn install<P: Plugin>(
 /// Nothing of the installation before is used any more: no counter in a static.
 pub unsafe fn renew() {
     USED.store(false, Ordering::Relaxed);
+    PROCESS_ENDS.store(false, Ordering::Relaxed);
 }
 
 fn drop_plugin<P: Plugin>() {

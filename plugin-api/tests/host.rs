@@ -228,8 +228,22 @@ fn the_end_of_the_process_drops_nothing() {
     assert_eq!(fake::host(|host| host.log.clone()), "runs 3\n");
     // Another vCPU is late.
     block.run(2);
+    // Destructors run after that.
+    hartscope_plugin::internal::closed();
     assert_eq!(closures_alive(), 1);
     uninstall();
+}
+
+#[test]
+fn somebody_else_may_take_the_plugin_out() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(install(&[]), 0);
+    Tb::translate(0x1000, 2).run(0);
+    assert_eq!(closures_alive(), 1);
+    // Nobody calls the plugin; its library is closed.
+    hartscope_plugin::internal::closed();
+    let token = TOKEN.lock().unwrap().take().unwrap();
+    assert_eq!((Arc::strong_count(&token), fake::boards()), (1, 0));
 }
 
 #[test]

@@ -462,6 +462,10 @@ impl Sizes {
             self.resident_kib <= before.resident_kib * 102 / 100 + slack,
             "resident: {before:?}, then {self:?}"
         );
+        assert!(
+            self.allocated_bytes <= before.allocated_bytes * 102 / 100 + (slack as usize) * 1024,
+            "allocated: {before:?}, then {self:?}"
+        );
         assert_eq!(self.descriptors, before.descriptors);
         assert!(
             self.mappings <= before.mappings + 4,
