@@ -127,7 +127,12 @@ impl Remote {
         }
     }
 
-    /// The threads of the harts, by hart; none between two machines.
+    /// How many harts the machine has; none between two machines.
+    pub fn harts(&self) -> usize {
+        self.lock().lines().count()
+    }
+
+    /// The threads of the harts that have begun, by hart.
     pub fn threads(&self) -> Vec<HartThread> {
         let machine = &self.lock().machine;
         let mut threads = machine

@@ -198,7 +198,7 @@ impl Reader {
                 Some(true) => "paused",
                 _ => "running",
             };
-            format!("{status}, {} harts", self.machine.threads().len())
+            format!("{status}, {} harts", self.machine.harts())
         });
         self.output.put(text.as_bytes());
         match order {
