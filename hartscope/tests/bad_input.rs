@@ -282,7 +282,7 @@ fn command_lines_that_say_nothing() {
         (&["run", "-d", "everything", "program"], "everything"),
         (&["demo", "--smp", "0"], "--smp 0"),
         (&["demo", "--smp", "65"], "--smp 65"),
-        (&["boot", "-M", "virt", "-smp", "2"], "not there yet"),
+        (&["boot", "-M", "virt", "-smp", "2"], "--kernel FILE"),
     ];
     for (line, word) in lines {
         assert_refused(&hartscope(line), End::Exited(2), &[word]);
