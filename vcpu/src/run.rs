@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Every turn is a quiescent point. A block's host address survives it only if nothing has been
-//! retired; otherwise the block is found anew. Requests are looked at once a turn, too.
+//! retired; otherwise the block is found anew. Requests are taken once a turn, too, right before.
 
 use std::cell::Cell;
 
@@ -65,8 +65,11 @@ impl<M: VcpuMemory> Vcpu<M> {
     ) -> Stop {
         let mut next = Next::Find;
         loop {
+            // In this order: who has retired something and then nudged is not to wait for a vCPU that
+            // takes the nudge, and quiesced before the retirement.
+            let is_requested = self.is_requested();
             let addresses_good = self.quiesce();
-            if self.is_requested() {
+            if is_requested {
                 return Stop::Request;
             }
             next = match next {
@@ -356,8 +359,10 @@ impl<M: VcpuMemory> Vcpu<M> {
     /// Runs ops in the interpreter.
     pub(crate) fn run_ops(&mut self) -> Stop {
         loop {
+            // In this order, as above.
+            let is_requested = self.is_requested();
             self.quiesce();
-            if self.is_requested() {
+            if is_requested {
                 return Stop::Request;
             }
             if let Next::Stop(stop) = self.run_ops_once() {
